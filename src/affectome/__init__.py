@@ -1,0 +1,54 @@
+"""affectome maps affective geometry.
+
+It asks models and people which of three stimuli is the odd one out, learns the space behind the answers, says
+what its components mean, and tests which space predicts the brain.
+
+The names below load their module when first used; ``import affectome`` itself is light.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "AffectomeError": "errors",
+    "EnvironmentFailure": "errors",
+    "InputError": "errors",
+    "Interrupted": "errors",
+    "FeatureJudge": "judges",
+    "SPoSE": "embedding",
+    "StimulusSet": "stimuli",
+    "TripletSet": "triplets",
+    "ask": "judges",
+    "correlate_components": "interpretation",
+    "held_out_accuracy": "behavior",
+    "load_cowen_keltner": "stimuli",
+    "load_horikawa_features": "stimuli",
+    "load_mind_captioning": "stimuli",
+    "predicted_rsm": "behavior",
+    "read_space": "spaces",
+    "read_stimuli": "stimuli",
+    "read_triplets": "triplets",
+    "run_study": "study",
+    "sample_triplets": "triplets",
+    "simulate_emotions": "simulation",
+    "split_triplets": "triplets",
+    "write_space": "spaces",
+    "write_triplets": "triplets",
+}
+_ROOMS = ("behavior", "embedding", "errors", "interpretation", "judges", "plotting", "simulation", "spaces", "stimuli", "study", "triplets")  # fmt: skip
+
+__all__ = [*sorted(_HOME), *_ROOMS, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"affectome.{_HOME[name]}"), name)
+    if name in _ROOMS:
+        return import_module(f"affectome.{name}")
+    raise AttributeError(f"module 'affectome' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,158 @@
+"""Whole files or none: temporary name, sync, rename; one schema number in everything we write."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from affectome.errors import EnvironmentFailure, InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = [
+    "SCHEMA",
+    "atomic_path",
+    "check_schema",
+    "file_digest",
+    "make_folder",
+    "read_json",
+    "read_parquet",
+    "write_json",
+    "write_parquet",
+]
+
+#: Version of every file format of this release. Newer files are refused, older ones migrated.
+SCHEMA = 1
+_KEY = b"affectome"
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary name beside `path`; on success sync it and rename it to `path`.
+
+    Raises
+    ------
+    EnvironmentFailure
+        When the folder cannot be written or the disk is full. Nothing is left under
+        either name, and a file that stood at `path` before is still whole.
+    """
+    target = Path(path)
+    make_folder(target.parent)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp{target.suffix}")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as handle:
+            os.fsync(handle.fileno())
+        os.replace(temporary, target)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and not isinstance(error, (InputError, EnvironmentFailure)):
+            raise _unwritable(target, error) from error
+        raise
+
+
+def make_folder(folder: str | os.PathLike[str]) -> Path:
+    """Create a folder and its parents."""
+    path = Path(folder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    return path
+
+
+def _unwritable(path: Path, error: OSError) -> EnvironmentFailure:
+    reason = error.strerror or str(error)
+    return EnvironmentFailure(
+        f"cannot be written ({reason})",
+        source=path,
+        remedy="check the free space and the permissions, or choose another place",
+    )
+
+
+def file_digest(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's content, as hexadecimal digits."""
+    try:
+        with open(path, "rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str | os.PathLike[str], error: OSError) -> InputError:
+    if isinstance(error, FileNotFoundError):
+        return InputError("there is no such file", source=path, remedy="check the path")
+    return InputError(
+        f"cannot be read ({error.strerror or error})", source=path, remedy="check the path and its permissions"
+    )
+
+
+def write_json(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
+    """Write a JSON object with the schema number first."""
+    with atomic_path(path) as temporary:
+        text = json.dumps({"affectome_schema": SCHEMA, **content}, indent=2, ensure_ascii=False, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a JSON object that :func:`write_json` wrote."""
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except ValueError as error:
+        raise InputError(
+            f"is not valid JSON ({error})", source=path, remedy="delete it or restore it from a copy"
+        ) from error
+    if not isinstance(content, dict):
+        raise InputError("is not a JSON object", source=path, remedy="delete it or restore it from a copy")
+    check_schema(content, path)
+    return content
+
+
+def check_schema(metadata: Mapping[str, Any], source: str | os.PathLike[str]) -> None:
+    """Refuse a file written by a newer affectome."""
+    version = metadata.get("affectome_schema", SCHEMA)
+    if not isinstance(version, int) or version > SCHEMA:
+        raise InputError(
+            f"has schema version {version}, and this affectome reads up to {SCHEMA}",
+            source=source,
+            remedy="install a newer affectome",
+        )
+
+
+def write_parquet(path: str | os.PathLike[str], table: pa.Table, metadata: Mapping[str, Any]) -> None:
+    """Write an Arrow table; `metadata` travels inside the file as JSON."""
+    import pyarrow.parquet as pq
+
+    header = json.dumps({"affectome_schema": SCHEMA, **metadata}, ensure_ascii=False, allow_nan=False)
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), _KEY: header.encode()})
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def read_parquet(path: str | os.PathLike[str]) -> tuple[pa.Table, dict[str, Any]]:
+    """Read an Arrow table and our metadata (empty for a Parquet file of other origin)."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.ParquetFile(path).read()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise InputError(
+            "is not a whole Parquet file, or it was cut short", source=path, remedy="write or copy it again"
+        ) from error
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    header = (table.schema.metadata or {}).get(_KEY)
+    metadata: dict[str, Any] = {} if header is None else json.loads(header)
+    check_schema(metadata, path)
+    return table, metadata

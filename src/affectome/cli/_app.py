@@ -1,0 +1,52 @@
+"""The command groups, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+import affectome
+from affectome.cli import _behavior, _demo, _embed, _stimuli, _study, _triplets
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="affectome",
+    help="Map affective geometry: odd-one-out judgements, the space behind them, what it means.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("demo")(_demo.demo)
+app.add_typer(_study.group, name="study")
+app.add_typer(_stimuli.group, name="stimuli")
+app.add_typer(_triplets.group, name="triplets")
+app.add_typer(_embed.group, name="embed")
+app.add_typer(_behavior.group, name="behavior")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"affectome {affectome.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Map affective geometry: odd-one-out judgements, the space behind them, what it means."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit code."""
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="affectome")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0

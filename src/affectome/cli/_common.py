@@ -1,0 +1,170 @@
+"""What every command shares: options, messages, exit codes, progress."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import os
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+import typer
+
+from affectome._progress import Progress
+from affectome.errors import AffectomeError, EnvironmentFailure, InputError, Interrupted
+
+__all__ = [
+    "Jobs",
+    "Json",
+    "LogFile",
+    "Quiet",
+    "command",
+    "print_json",
+    "stage_progress",
+    "start_logging",
+    "work_progress",
+]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no information on stderr, only warnings.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one machine-readable line last.")]
+LogFile = Annotated[Path | None, typer.Option("--log-file", help="Also write the log to this file.", metavar="FILE")]
+Jobs = Annotated[int | None, typer.Option("--jobs", min=1, help="Threads; all by default. The numbers stay the same.")]
+
+BUG, BAD_INPUT, ENVIRONMENT, PARTLY, INTERRUPTED = 1, 2, 3, 4, 130
+
+
+def command(function: Callable[P, R]) -> Callable[P, R]:
+    """Turn what a command raises into one sentence on stderr and an exit code."""
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except KeyboardInterrupt:
+            _complain("Interrupted; what was finished is kept, and the same command goes on from there.")
+            code = INTERRUPTED
+        except InputError as error:
+            _complain(f"Error: {error}")
+            code = BAD_INPUT
+        except EnvironmentFailure as error:
+            _complain(f"Error: {error}")
+            code = ENVIRONMENT
+        except (Interrupted, AffectomeError) as error:
+            _complain(f"Stopped: {error}")
+            code = PARTLY
+        except (typer.Exit, typer.Abort, BrokenPipeError):
+            raise
+        except Exception as error:  # whatever is left is our own mistake
+            _complain(
+                f"Error: affectome failed in a way that it should not ({type(error).__name__}: {error}). "
+                f"The details are in {_write_traceback()}; please report them."
+            )
+            code = BUG
+        raise SystemExit(code)
+
+    return run
+
+
+def _complain(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _write_traceback() -> str:
+    text = traceback.format_exc()
+    logging.getLogger("affectome").debug("%s", text)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f"affectome-{time.strftime('%Y%m%d-%H%M%S')}-", suffix=".log")
+        with os.fdopen(handle, "w", encoding="utf-8") as log:
+            log.write(text)
+    except OSError:
+        print(text, file=sys.stderr)
+        return "the lines above"
+    return name
+
+
+def start_logging(quiet: bool, log_file: Path | None) -> None:
+    """Send the log to stderr (warnings only when quiet) and, in full, to a file where one is asked for."""
+    root = logging.getLogger("affectome")
+    root.setLevel(logging.DEBUG)
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+        handler.close()
+    screen = logging.StreamHandler(sys.stderr)
+    # With a live display, information is shown by the display itself.
+    screen.setLevel(logging.WARNING if quiet or sys.stderr.isatty() else logging.INFO)
+    screen.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    root.addHandler(screen)
+    if log_file is not None:
+        try:
+            log_file.parent.mkdir(parents=True, exist_ok=True)
+            lines = logging.FileHandler(log_file, encoding="utf-8")
+        except OSError as error:
+            raise EnvironmentFailure(
+                f"cannot be written ({error.strerror})", source=log_file, remedy="choose another --log-file"
+            ) from error
+        lines.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        root.addHandler(lines)
+
+
+def print_json(content: Mapping[str, Any]) -> None:
+    """One line on stdout."""
+    print(json.dumps(content, ensure_ascii=False, allow_nan=False), flush=True)
+
+
+@contextmanager
+def stage_progress(quiet: bool) -> Iterator[Callable[[str, str], Progress]]:
+    """A display of stages: live bars on a terminal; without one the log lines of the engine have to do."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda name, state: _silent
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[detail]}"),
+        TimeElapsedColumn(),
+    )
+    with Bars(*columns, console=Console(stderr=True)) as bars:
+        running: list[Any] = []
+
+        def begin(name: str, state: str) -> Progress:
+            for task in running:
+                bars.update(task, completed=bars.tasks[task].total or 1, total=bars.tasks[task].total or 1)
+            running.clear()
+            task = bars.add_task(
+                name, total=None if state == "running" else 1, detail="" if state == "running" else "up to date"
+            )
+            running.append(task)
+
+            def report(done: int, total: int, /, *, detail: str = "") -> None:
+                bars.update(task, completed=done, total=total, detail=detail)
+
+            return report
+
+        yield begin
+        begin("done", "reused")
+
+
+@contextmanager
+def work_progress(name: str, quiet: bool) -> Iterator[Progress]:
+    """The display of one piece of work."""
+    with stage_progress(quiet) as begin:
+        yield begin(name, "running")
+
+
+def _silent(done: int, total: int, /, *, detail: str = "") -> None:
+    """Hear progress and say nothing."""

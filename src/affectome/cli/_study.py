@@ -1,0 +1,60 @@
+"""``affectome study``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from affectome.cli._common import Jobs, Json, LogFile, Quiet, command, print_json, stage_progress, start_logging
+
+group = typer.Typer(help="A whole study from one file.", no_args_is_help=True)
+
+
+@group.command("run")
+@command
+def run(
+    study: Annotated[Path, typer.Argument(help="The study file.", metavar="STUDY.toml")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Results folder; 'results' beside the study file by default.")
+    ] = None,
+    jobs: Jobs = None,
+    quiet: Quiet = False,
+    json: Json = False,
+    log_file: LogFile = None,
+) -> None:
+    """Run everything that is missing or stale, and nothing else.
+
+    Example: affectome study run examples/emotion_videos/study.toml --out results/
+    """
+    start_logging(quiet, log_file)
+    from affectome.study import run_study
+
+    with stage_progress(quiet) as progress:
+        result = run_study(study, out, n_jobs=jobs, progress=progress)
+    print_systems(result.summary)
+    print(f"\nSummary: {result.results / 'summary.json'}")
+    if json:
+        print_json({"results": str(result.results), "summary": result.summary})
+
+
+def print_systems(summary: Any) -> None:
+    """The systems of a study as a small table on stdout."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(
+        "system", "held-out accuracy", "components", "its strongest components follow", box=None, pad_edge=False
+    )
+    for system in summary["systems"].values():
+        accuracy = system["held_out_accuracy"]
+        interval = f"{accuracy['value']:.3f} [{accuracy['ci_low']:.3f}, {accuracy['ci_high']:.3f}]"
+        components = system.get("interpretation", {}).get("components", [])
+        leading = [c["top_ratings"][0]["rating"] for c in components if c["top_ratings"]]
+        table.add_row(system["label"], interval, str(system["n_components"]), ", ".join(dict.fromkeys(leading[:5])))
+    Console(highlight=False, width=None if Console().is_terminal else 120).print(table)
+    if any(s.get("interpretation", {}).get("judged_from_these_ratings") for s in summary["systems"].values()):
+        print(
+            "Where a system's choices were made from the ratings shown, the match checks the method; it is no finding."
+        )

@@ -1,0 +1,91 @@
+"""``affectome triplets``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from affectome.cli._common import Json, LogFile, Quiet, command, print_json, start_logging, work_progress
+
+group = typer.Typer(help="The questions, and answers from numbers.", no_args_is_help=True)
+
+
+@group.command("sample")
+@command
+def sample(
+    stimuli: Annotated[Path, typer.Argument(help="A stimulus table or a folder of clips.")],
+    out: Annotated[Path, typer.Option("--out", help="Parquet file for the questions.")],
+    n: Annotated[int | None, typer.Option("--n", min=1, help="Different triplets; 'exhaustive' needs none.")] = None,
+    design: Annotated[str, typer.Option("--design", help="random, exhaustive, repeated or balanced.")] = "random",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Everything random is drawn from it.")] = 0,
+    repeats: Annotated[
+        int, typer.Option("--repeats", min=1, help="Times each triplet is asked (design repeated).")
+    ] = 1,
+    subset: Annotated[
+        int | None, typer.Option("--subset", min=3, help="Use this many stimuli, drawn at random.")
+    ] = None,
+    id_column: Annotated[str, typer.Option("--id-column", help="Name of the id column.")] = "id",
+    quiet: Quiet = False,
+    json: Json = False,
+    log_file: LogFile = None,
+) -> None:
+    """Draw the questions of a study.
+
+    Example: affectome triplets sample stimuli.csv --n 1000000 --seed 1 --out questions.parquet
+    """
+    start_logging(quiet, log_file)
+    from affectome.stimuli import read_stimuli
+    from affectome.triplets import sample_triplets, write_triplets
+
+    ids = read_stimuli(stimuli, id_column=id_column).ids
+    questions = sample_triplets(ids, n, design=design, seed=seed, repeats=repeats, subset=subset)  # type: ignore[arg-type]
+    write_triplets(out, questions)
+    print(f"{len(questions):,} questions about {questions.n_stimuli:,} stimuli: {out}")
+    if json:
+        print_json({"out": str(out), "n_trials": len(questions), "n_stimuli": questions.n_stimuli})
+
+
+@group.command("judge")
+@command
+def judge(
+    questions: Annotated[Path, typer.Argument(help="A triplet file.")],
+    space: Annotated[
+        Path, typer.Option("--space", help="What the judge knows: a table with an id column and numbers.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Parquet file, or .txt/.npy odd-last.")],
+    metric: Annotated[str, typer.Option("--metric", help="cosine, correlation, dot or euclidean.")] = "cosine",
+    standardise: Annotated[str, typer.Option("--standardise", help="none, centre, zscore or minmax.")] = "none",
+    temperature: Annotated[
+        float | None, typer.Option("--temperature", help="Choice noise; without it the judge never errs.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Breaks ties and draws the noise.")] = 0,
+    id_column: Annotated[str, typer.Option("--id-column", help="Name of the id column.")] = "id",
+    quiet: Quiet = False,
+    json: Json = False,
+    log_file: LogFile = None,
+) -> None:
+    """Answer questions from a table of numbers: the two most similar stimuli stay, the third is odd.
+
+    Example: affectome triplets judge questions.parquet --space ratings.csv --out answers.parquet
+    """
+    start_logging(quiet, log_file)
+    from affectome.judges import FeatureJudge, ask
+    from affectome.spaces import read_space
+    from affectome.triplets import read_triplets, write_triplets
+
+    asked = read_triplets(questions)
+    answering = FeatureJudge(
+        read_space(space, id_column=id_column),
+        metric=metric,  # type: ignore[arg-type]
+        standardise=standardise,  # type: ignore[arg-type]
+        temperature=temperature,
+        seed=seed,
+    )
+    with work_progress("judging", quiet) as progress:
+        answers = ask(answering, asked, progress=progress)
+    write_triplets(out, answers)
+    print(f"{int(answers.answered.sum()):,} answers: {out}")
+    if json:
+        print_json({"out": str(out), "n_answered": int(answers.answered.sum())})

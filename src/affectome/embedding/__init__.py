@@ -1,0 +1,14 @@
+"""Learning the geometry behind odd-one-out choices."""
+
+from affectome.embedding._choices import choice_probabilities, predicted_choice, shared_hits
+from affectome.embedding._components import component_names, kept_components
+from affectome.embedding._spose import SPoSE
+
+__all__ = [
+    "SPoSE",
+    "choice_probabilities",
+    "component_names",
+    "kept_components",
+    "predicted_choice",
+    "shared_hits",
+]

@@ -1,0 +1,329 @@
+"""SPoSE: a sparse, non-negative embedding that explains odd-one-out choices."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from affectome._numba import kernel_threads
+from affectome._progress import Progress
+from affectome.embedding._choices import choice_probabilities, predicted_choice, shared_hits, slot_similarities
+from affectome.embedding._components import component_names, kept_components
+from affectome.embedding._kernels import adam_steps
+from affectome.embedding._trials import Trials, answered_slots, as_trials, kernel_rows
+from affectome.errors import InputError
+from affectome.triplets import TripletSet
+
+__all__ = ["SPoSE"]
+
+_BLOCK = 2048  # triplets per gradient buffer; fixed, since the bits depend on it
+_CALL = 64  # steps per kernel call, between which Ctrl-C and progress are served
+_DECAY = 0.3  # the learning rate is multiplied by this after a stall
+_LAST_RATE = 0.01  # share of the first learning rate at which a stall ends the fit
+_TRYOUT_EPOCHS = 4  # after which the objectives of good and poor starts have parted (docs/embedding.md)
+_TRYOUT_TRIALS = 200_000
+_GROWTH = 8  # the batch doubles after a stall, up to this many times its first size
+_BETAS = (0.9, 0.999)
+
+
+class SPoSE(BaseEstimator):  # type: ignore[misc]
+    r"""Sparse positive similarity embedding.
+
+    Finds :math:`X \ge 0` (stimuli x components) that minimises
+
+    .. math:: \frac{1}{T}\sum_t -\log\frac{e^{x_i \cdot x_j}}{e^{x_i \cdot x_j}
+              + e^{x_i \cdot x_k} + e^{x_j \cdot x_k}} + \frac{\lambda}{n}\sum |X|
+
+    where (i, j) is the pair that was kept in trial t and k the odd one. Given choice probabilities,
+    the first term is the cross-entropy against them.
+
+    Parameters
+    ----------
+    n_components : int
+        Components at the start; those that stay below `prune` are dropped at the end.
+    l1 : float
+        The weight :math:`\lambda` of the sparsity term.
+    learning_rate : float
+        First rate of Adam.
+    batch_size : int or None
+        Triplets per step at first. None: the power of two below a fiftieth of the trials, between 64 and
+        2,048. Small first batches matter: their noise is what carries the fit out of poor optima, in
+        which two components share one meaning.
+    tol : float
+        An epoch *stalls* when the objective, averaged along the epoch, fell by less than this share.
+        After a stall the learning rate is multiplied by 0.3 and the batch is doubled, up to eightfold;
+        a stall at a hundredth of the first rate ends the fit.
+    max_epochs : int
+        The fit also ends here, with a warning.
+    prune : float
+        A component is kept when its largest weight exceeds this.
+    init : tuple of float
+        Mean and standard deviation of the normal that starting weights are drawn from; negative draws
+        become 0. The SPoSE papers start at (0.1, 0.01); starting wider found planted components more
+        often (docs/embedding.md).
+    n_init : int
+        Starts that are tried for a few epochs on at most 200,000 of the trials; the one with the lowest
+        objective goes on. The problem is not convex, and a poor start can merge two components for good.
+    warm_start : bool
+        Start from the weights of the last fit where there is one: its strongest components, filled
+        up with fresh ones where `n_components` has grown.
+    random_state : int, RandomState or None
+        Seeds the start and the order of the triplets.
+    n_jobs : int or None
+        Threads of the kernel; None or -1 uses all. The result is the same, bit for bit, for any number.
+
+    Attributes
+    ----------
+    embedding_ : float32 array of shape (n_stimuli, n_components_)
+        Kept components by falling sum of weights.
+    n_components_ : int
+    objective_ : float
+        The objective of `embedding_` on the training trials.
+    objective_path_ : float64 array of shape (n_epochs_,)
+        Objective along each epoch.
+    n_epochs_ : int
+    converged_ : bool
+    n_stimuli_ : int
+    n_trials_ : int
+        Answered trials that were used.
+    n_dropped_ : int
+        Unanswered trials that were not.
+
+    References
+    ----------
+    Zheng, Pereira, Baker & Hebart (2019), ICLR. Hebart, Zheng, Pereira & Baker (2020), Nature Human
+    Behaviour 4.
+
+    Examples
+    --------
+    >>> from affectome.simulation import simulate_emotions
+    >>> planted = simulate_emotions(n_stimuli=40, n_components=3, seed=0)
+    >>> trials = planted.sample_answers(20_000, seed=1)
+    >>> SPoSE(n_components=3, random_state=0).fit(trials).embedding_.shape
+    (40, 3)
+    """
+
+    def __init__(
+        self,
+        n_components: int = 30,
+        l1: float = 0.003,
+        *,
+        learning_rate: float = 0.1,
+        batch_size: int | None = None,
+        tol: float = 1e-3,
+        max_epochs: int = 200,
+        prune: float = 0.1,
+        init: tuple[float, float] = (0.3, 0.1),
+        n_init: int = 4,
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.n_components = n_components
+        self.l1 = l1
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.tol = tol
+        self.max_epochs = max_epochs
+        self.prune = prune
+        self.init = init
+        self.n_init = n_init
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+    def fit(
+        self,
+        X: TripletSet | ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        n_stimuli: int | None = None,
+        progress: Progress | None = None,
+    ) -> SPoSE:
+        """Learn the embedding.
+
+        Parameters
+        ----------
+        X : TripletSet, or int array of shape (n_trials, 3)
+            Stimulus indices in the order shown. An array without `y` is read as odd one last.
+        y : array of shape (n_trials,) or (n_trials, 3), optional
+            Slot of the odd one (-1 where unanswered), or choice probabilities. With a TripletSet it
+            takes the place of the set's choices.
+        n_stimuli : int, optional
+            Number of stimuli where X is an array; by default its highest index plus one.
+        progress : callable, optional
+            Called after every epoch.
+
+        Raises
+        ------
+        InputError
+            When no trial is answered, an index is out of range, or a parameter is.
+        """
+        self._check_parameters()
+        trials = as_trials(X, y, n_stimuli=n_stimuli)
+        n_trials = len(trials.triplets)
+        if n_trials == 0:
+            raise InputError("there is no answered triplet to learn from", remedy="give trials with choices")
+        state = check_random_state(self.random_state)
+        rng = np.random.default_rng(state.randint(0, 2**31 - 1, size=4))
+        weights = self._start(trials, rng)
+        path, self.converged_ = self._descend(trials, weights, rng, self.max_epochs, progress)
+        self._weights = weights[:, : self.n_components]
+        kept = kept_components(self._weights, self.prune)
+        if len(kept) == 0:
+            warnings.warn(
+                "Every component vanished: l1 is too strong for these triplets.", ConvergenceWarning, stacklevel=2
+            )
+        elif not self.converged_:
+            warnings.warn(
+                f"SPoSE stopped after max_epochs={self.max_epochs} epochs while its objective was still falling.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        self.embedding_: NDArray[np.float32] = np.ascontiguousarray(self._weights[:, kept])
+        self.n_components_ = len(kept)
+        self.objective_path_ = np.array(path)
+        self.n_epochs_ = len(path)
+        self.n_stimuli_ = trials.n_stimuli
+        self.n_trials_ = n_trials
+        self.n_dropped_ = trials.n_dropped
+        self.objective_ = self._objective(trials)
+        return self
+
+    def predict(self, X: TripletSet | ArrayLike) -> NDArray[np.int8]:
+        """Slot called odd for each triplet in the order shown; exact ties go to the first tied slot."""
+        check_is_fitted(self)
+        return predicted_choice(self.embedding_, _shown(X), n_jobs=self.n_jobs)
+
+    def predict_proba(self, X: TripletSet | ArrayLike) -> NDArray[np.float32]:
+        """Probability that each slot is the odd one, shape (n_trials, 3)."""
+        check_is_fitted(self)
+        return choice_probabilities(self.embedding_, _shown(X), n_jobs=self.n_jobs)
+
+    def score(self, X: TripletSet | ArrayLike, y: ArrayLike | None = None) -> float:
+        """Share of answered trials predicted right, ties shared; chance is 1/3.
+
+        With probabilities as `y`: the mean probability of the predicted slot.
+        """
+        check_is_fitted(self)
+        trials = as_trials(X, y, n_stimuli=None if isinstance(X, TripletSet) else self.n_stimuli_)
+        if len(trials.triplets) == 0:
+            raise InputError("there is no answered triplet to score", remedy="give trials with choices")
+        hits = shared_hits(self.embedding_, trials.triplets, answered_slots(trials), n_jobs=self.n_jobs)
+        return float(hits.mean())
+
+    def to_space(self, ids: tuple[str, ...] | list[str]) -> pd.DataFrame:
+        """The embedding as a space: stimulus ids x named components."""
+        check_is_fitted(self)
+        if len(ids) != self.n_stimuli_:
+            raise InputError(
+                f"{len(ids)} ids were given for {self.n_stimuli_} stimuli", remedy="give one id per stimulus"
+            )
+        index = pd.Index([str(i) for i in ids], name="id")
+        return pd.DataFrame(self.embedding_, index=index, columns=component_names(self.n_components_))
+
+    def _check_parameters(self) -> None:
+        wanted: dict[str, tuple[Any, bool]] = {
+            "n_components": (self.n_components, self.n_components >= 1),
+            "l1": (self.l1, self.l1 >= 0),
+            "learning_rate": (self.learning_rate, self.learning_rate > 0),
+            "batch_size": (self.batch_size, self.batch_size is None or self.batch_size >= 1),
+            "tol": (self.tol, self.tol >= 0),
+            "max_epochs": (self.max_epochs, self.max_epochs >= 1),
+            "prune": (self.prune, self.prune >= 0),
+            "n_init": (self.n_init, self.n_init >= 1),
+            "init": (self.init, len(self.init) == 2 and self.init[1] >= 0),
+        }
+        for name, (value, good) in wanted.items():
+            if not good:
+                raise InputError(f"{name}={value} is out of range", source="SPoSE", remedy="see its documentation")
+
+    def _start(self, trials: Trials, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Padded weights to descend from: the last fit's, or the best of `n_init` short tryouts."""
+        n = trials.n_stimuli
+        before: NDArray[np.float32] | None = getattr(self, "_weights", None) if self.warm_start else None
+        if before is not None:
+            if len(before) != n:
+                raise InputError(
+                    f"the last fit had {len(before)} stimuli and this one has {n}",
+                    source="SPoSE",
+                    remedy="set warm_start=False",
+                )
+            strongest = np.argsort(-before.sum(axis=0, dtype=np.float64), kind="stable")[: self.n_components]
+            weights = self._draw(n, rng)
+            weights[:, : len(strongest)] = before[:, strongest]
+            return weights
+        if self.n_init == 1:
+            return self._draw(n, rng)
+        rows = slice(None)
+        if len(trials.triplets) > _TRYOUT_TRIALS:
+            rows = rng.choice(len(trials.triplets), _TRYOUT_TRIALS, replace=False)
+        some = replace(
+            trials, triplets=trials.triplets[rows], targets=trials.targets[rows if len(trials.targets) else slice(None)]
+        )
+        tried = []
+        for _ in range(self.n_init):
+            weights = self._draw(n, rng)
+            path, _ = self._descend(some, weights, rng, _TRYOUT_EPOCHS, None)
+            tried.append((path[-1], weights))
+        return min(tried, key=lambda pair: pair[0])[1]
+
+    def _draw(self, n_stimuli: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Fresh weights; the columns that only pad the rows are zero and stay so."""
+        return kernel_rows(np.maximum(rng.normal(*self.init, (n_stimuli, self.n_components)), 0.0))
+
+    def _descend(
+        self,
+        trials: Trials,
+        weights: NDArray[np.float32],
+        rng: np.random.Generator,
+        max_epochs: int,
+        progress: Progress | None,
+    ) -> tuple[list[float], bool]:
+        """Run Adam on `weights` in place; return the objective along each epoch and whether it came to rest."""
+        n, n_trials = len(weights), len(trials.triplets)
+        batch = self.batch_size or 2 ** int(np.clip(np.log2(max(n_trials / 50, 1)), 6, 11))
+        largest = min(batch * _GROWTH, n_trials)
+        first, second = np.zeros_like(weights), np.zeros_like(weights)
+        gradients = np.empty((-(-largest // _BLOCK), *weights.shape), np.float32)
+        order = np.arange(n_trials, dtype=np.int32)
+        path: list[float] = []
+        rate, step, converged = float(self.learning_rate), 0, False
+        while len(path) < max_epochs and not converged:
+            rng.shuffle(order)
+            total = 0.0
+            for start in range(0, n_trials, batch * _CALL):
+                stop = min(n_trials, start + batch * _CALL)
+                with kernel_threads(self.n_jobs):
+                    loss, step = adam_steps(
+                        weights, first, second, gradients, trials.triplets, trials.targets, order,
+                        start, stop, batch, _BLOCK, step, rate, self.l1 / n, *_BETAS,
+                    )  # fmt: skip
+                total += loss
+            path.append(total / n_trials + self.l1 / n * float(weights.sum(dtype=np.float64)))
+            if progress is not None:
+                progress(len(path), max_epochs, detail=f"objective {path[-1]:.4f}")
+            if len(path) > 1 and path[-1] > path[-2] * (1 - self.tol):
+                converged = rate <= self.learning_rate * _LAST_RATE
+                rate *= _DECAY
+                batch = min(2 * batch, largest)
+        return path, converged
+
+    def _objective(self, trials: Trials) -> float:
+        logit = slot_similarities(self.embedding_, trials.triplets, n_jobs=self.n_jobs).astype(np.float64)
+        top = logit.max(axis=1)
+        loss = np.log(np.exp(logit - top[:, None]).sum(axis=1)) + top - (logit * answered_slots(trials)).sum(axis=1)
+        return float(loss.mean() + self.l1 / self.n_stimuli_ * self.embedding_.sum(dtype=np.float64))
+
+
+def _shown(X: TripletSet | ArrayLike) -> ArrayLike:
+    return X.triplets if isinstance(X, TripletSet) else X

@@ -1,0 +1,76 @@
+"""How every figure looks: sizes in journal columns, text of at least 7 pt, colours that all readers can tell apart."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from affectome._files import atomic_path
+
+__all__ = ["COLUMN_WIDTH", "PAGE_WIDTH", "house_style", "save_figure"]
+
+#: Widths of one column and of the page, in inches (89 and 183 mm).
+COLUMN_WIDTH = 3.5
+PAGE_WIDTH = 7.2
+
+_STYLE = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 8,
+    "axes.titlesize": 9,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "affectome",
+    "pdf.fonttype": 42,
+    "figure.dpi": 100,
+    "savefig.dpi": 200,
+}
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Apply the style to the figures made inside; matplotlib's global settings are left alone."""
+    with mpl.rc_context(_STYLE):
+        yield
+
+
+def new_axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
+    """The given axes, or those of a fresh figure that no window manager knows of."""
+    if ax is not None:
+        return ax
+    return Figure(figsize=size, layout="constrained").add_subplot()
+
+
+def figure_of(ax: Axes) -> Figure:
+    """The figure that holds these axes."""
+    figure = ax.get_figure(root=True)
+    assert isinstance(figure, Figure)
+    return figure
+
+
+def save_figure(
+    figure: Figure, folder: str | os.PathLike[str], name: str, formats: Sequence[str] = ("png", "svg")
+) -> list[Path]:
+    """Write a figure in several formats; the same figure gives the same bytes."""
+    written = []
+    for suffix in formats:
+        path = Path(folder) / f"{name}.{suffix}"
+        metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(suffix, {})
+        with atomic_path(path) as temporary, house_style():
+            figure.savefig(temporary, format=suffix, metadata=metadata, bbox_inches="tight")
+        written.append(path)
+    return written

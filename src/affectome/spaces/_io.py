@@ -1,0 +1,51 @@
+"""Spaces on disk: Parquet with its history inside, or a plain CSV/TSV table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from affectome._files import atomic_path, read_parquet, write_parquet
+from affectome._tables import read_indexed_table
+from affectome.errors import InputError
+from affectome.spaces._space import as_space
+
+
+def read_space(path: str | os.PathLike[str], *, id_column: str = "id") -> pd.DataFrame:
+    """Read a space from a CSV, TSV or Parquet table: one row per stimulus, an id column, numbers.
+
+    How the space was made, where the file says it, is in ``frame.attrs``.
+
+    Raises
+    ------
+    InputError
+        Naming file, row and remedy: no such file, no id column, a repeated id, a missing or
+        non-numeric value.
+    """
+    space = as_space(read_indexed_table(path, id_column=id_column), source=path)
+    if Path(path).suffix.lower() == ".parquet":
+        _, metadata = read_parquet(path)
+        space.attrs = {key: value for key, value in metadata.items() if key not in ("affectome_schema", "kind")}
+    return space
+
+
+def write_space(path: str | os.PathLike[str], space: pd.DataFrame, metadata: Mapping[str, Any] | None = None) -> None:
+    """Write a space; `metadata` (how it was made) is kept inside a Parquet file.
+
+    A CSV or TSV file holds the numbers alone.
+    """
+    import pyarrow as pa
+
+    checked = as_space(space)
+    suffix = Path(path).suffix.lower()
+    if suffix == ".parquet":
+        write_parquet(path, pa.Table.from_pandas(checked), {"kind": "space", **(metadata or {})})
+    elif suffix in (".csv", ".tsv"):
+        with atomic_path(path) as temporary:
+            checked.to_csv(temporary, sep="," if suffix == ".csv" else "\t", lineterminator="\n")
+    else:
+        raise InputError(f"'{suffix}' is no format for a space", source=path, remedy="use .parquet, .csv or .tsv")

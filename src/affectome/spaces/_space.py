@@ -1,0 +1,89 @@
+"""What makes a table a space, and how its columns are put on one scale."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Literal, get_args
+
+import numpy as np
+import pandas as pd
+
+from affectome._tables import check_unique, cut_short, numeric_columns
+from affectome.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+Standardisation = Literal["none", "centre", "zscore", "minmax"]
+STANDARDISATIONS: tuple[str, ...] = get_args(Standardisation)
+
+
+def as_space(frame: pd.DataFrame, *, source: str | os.PathLike[str] | None = None) -> pd.DataFrame:
+    """Check a table and return it as a space.
+
+    Parameters
+    ----------
+    frame : DataFrame of shape (n_stimuli, n_features)
+        Index: stimulus ids. Cells: finite numbers.
+    source
+        The name used in error messages, usually the file.
+
+    Returns
+    -------
+    DataFrame of float32, with a text index named ``id`` and text column names.
+
+    Raises
+    ------
+    InputError
+        For an empty table, a repeated id or column, or a cell that is no finite number.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> as_space(pd.DataFrame({"Joy": [0.5, 0.1]}, index=[1, 2])).index.tolist()
+    ['1', '2']
+    """
+    if frame.shape[0] == 0 or frame.shape[1] == 0:
+        missing = "stimuli" if frame.shape[0] == 0 else "feature columns"
+        raise InputError(f"the space has no {missing}", source=source, remedy="give it at least one of each")
+    named = frame.set_axis([str(name) for name in frame.index], axis=0).set_axis(
+        [str(c) for c in frame.columns], axis=1
+    )
+    named.index.name = "id"
+    check_unique(named.index.tolist(), source=source)
+    if named.columns.has_duplicates:
+        twice = named.columns[named.columns.duplicated()][0]
+        raise InputError(f"the column '{twice}' appears more than once", source=source, remedy="rename one of them")
+    return numeric_columns(named, source=source)
+
+
+def standardise(space: pd.DataFrame, how: Standardisation = "zscore") -> pd.DataFrame:
+    """Put every column of a space on one scale, over all of its stimuli.
+
+    Use it on what a judge sees or a figure shows. Where something is fitted and tested, scaling belongs
+    inside the training fold instead.
+
+    Parameters
+    ----------
+    space : DataFrame of shape (n_stimuli, n_features)
+    how
+        ``"none"``; ``"centre"`` (mean 0); ``"zscore"`` (mean 0, population s.d. 1); ``"minmax"``
+        (0..1). A constant column becomes 0 and is reported in the log.
+
+    Returns
+    -------
+    DataFrame of float32, same ids and columns.
+    """
+    if how not in STANDARDISATIONS:
+        raise InputError(f"'{how}' is no way to standardise", remedy=f"choose one of {', '.join(STANDARDISATIONS)}")
+    if how == "none":
+        return space
+    values = space.to_numpy(dtype=np.float64)
+    constant = np.ptp(values, axis=0) == 0
+    if constant.any() and how != "centre":
+        logger.warning("Columns without any spread become 0: %s.", cut_short(space.columns[constant]))
+    shift = values.min(axis=0) if how == "minmax" else values.mean(axis=0)
+    scale = {"centre": np.ones(values.shape[1]), "zscore": values.std(axis=0), "minmax": np.ptp(values, axis=0)}[how]
+    scaled = (values - shift) / np.where(constant, 1.0, scale)
+    scaled[:, constant] = 0.0
+    return pd.DataFrame(scaled.astype(np.float32), index=space.index, columns=space.columns)

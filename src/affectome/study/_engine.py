@@ -1,0 +1,205 @@
+"""Stages that run only when what they depend on has changed.
+
+The key of a stage is a hash of its name and version, its parameters, the content of the files it
+reads, and the content of what the stages before it wrote. A stage whose record has the same key and whose outputs
+are unchanged on disk is not run. Times and paths are in no key: moving a study re-runs nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from affectome import __version__
+from affectome._files import file_digest, make_folder
+from affectome._progress import Progress
+from affectome.errors import AffectomeError, EnvironmentFailure
+from affectome.study._io import read_record, write_record
+
+logger = logging.getLogger(__name__)
+
+__all__ = ["Stage", "StageRecord", "locked", "run_stages"]
+
+STATE = ".affectome"
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One step of a study.
+
+    Attributes
+    ----------
+    name
+        Unique, for example ``"embedding/human_category"``.
+    run
+        Does the work, writes `outputs`, returns what the summary says of it (JSON values).
+    outputs
+        Files it writes, relative to the results folder.
+    parameters
+        JSON values that decide the result.
+    files
+        Input files outside the results folder; a folder stands for the files in it.
+    after
+        Names of the stages whose outputs it reads.
+    version
+        Raised when the same inputs would now give another result.
+    """
+
+    name: str
+    run: Callable[[Progress], Mapping[str, Any]]
+    outputs: tuple[str, ...]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
+    after: tuple[str, ...] = ()
+    version: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class StageRecord:
+    """What is known of a finished stage.
+
+    Attributes
+    ----------
+    name, key : str
+    outputs : dict from relative path to SHA-256
+    summary : dict
+        What the stage returned.
+    seconds : float
+        How long it ran when it ran.
+    finished : str
+        UTC time, ISO 8601.
+    affectome_version : str
+        Release that computed it.
+    reused : bool
+        Whether this run found it done.
+    """
+
+    name: str
+    key: str
+    outputs: Mapping[str, str]
+    summary: Mapping[str, Any]
+    seconds: float
+    finished: str
+    affectome_version: str
+    reused: bool = False
+
+
+@contextmanager
+def locked(results: Path) -> Iterator[None]:
+    """Hold the results folder against a second run; the lock ends with the process, however it ends."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(make_folder(results / STATE) / "lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise EnvironmentFailure(
+            "another affectome run is using this results folder",
+            source=results,
+            remedy="wait for it, or choose another --out",
+        ) from error
+    except OSError as error:
+        raise EnvironmentFailure(
+            f"cannot be locked ({error.strerror or error})", source=results, remedy="check its permissions"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def run_stages(
+    stages: Sequence[Stage],
+    results: Path,
+    *,
+    progress: Callable[[str, str], Progress],
+) -> list[StageRecord]:
+    """Run the stages in order, skipping what is done.
+
+    Parameters
+    ----------
+    stages
+        In an order in which each comes after those it needs.
+    results
+        The results folder, locked by the caller.
+    progress
+        Called with a stage's name and ``"running"`` or ``"reused"``; returns what the stage reports to.
+
+    Returns
+    -------
+    list of StageRecord
+    """
+    digests: dict[Path, str] = {}
+    done: dict[str, StageRecord] = {}
+    for stage in stages:
+        key = _key(stage, done, digests)
+        record = _finished(stage, key, results)
+        if record is None:
+            logger.info("Stage %s runs.", stage.name)
+            listener = progress(stage.name, "running")
+            start = time.perf_counter()
+            summary = stage.run(listener)
+            seconds = time.perf_counter() - start
+            outputs = {name: file_digest(results / name) for name in stage.outputs}
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            record = StageRecord(stage.name, key, outputs, dict(summary), round(seconds, 3), now, __version__)
+            write_record(_place(results, stage.name), record)
+        else:
+            logger.info("Stage %s is up to date.", stage.name)
+            progress(stage.name, "reused")
+        done[stage.name] = record
+    return list(done.values())
+
+
+def _place(results: Path, name: str) -> Path:
+    return results / STATE / "stages" / f"{name.replace('/', '.')}.json"
+
+
+def _key(stage: Stage, done: Mapping[str, StageRecord], digests: dict[Path, str]) -> str:
+    content = {
+        "name": stage.name,
+        "version": stage.version,
+        "parameters": stage.parameters,
+        "files": [_digest(path, digests) for path in stage.files],
+        "after": {name: dict(done[name].outputs) for name in stage.after},
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def _digest(path: Path, digests: dict[Path, str]) -> str:
+    """Content of a file; of a folder, names, sizes and times of its files (clips are too large to hash each time)."""
+    if path not in digests:
+        if path.is_dir():
+            listing = sorted((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in path.iterdir() if p.is_file())
+            digests[path] = hashlib.sha256(json.dumps(listing).encode()).hexdigest()
+        else:
+            digests[path] = file_digest(path)
+    return digests[path]
+
+
+def _finished(stage: Stage, key: str, results: Path) -> StageRecord | None:
+    """The record of a stage that need not run again."""
+    place = _place(results, stage.name)
+    if not place.is_file():
+        return None
+    try:
+        record = read_record(place)
+    except AffectomeError as error:
+        logger.warning("The record of stage %s is damaged, so it runs again: %s", stage.name, error)
+        return None
+    if record.key != key or set(record.outputs) != set(stage.outputs):
+        return None
+    for name, digest in record.outputs.items():
+        path = results / name
+        if not path.is_file() or file_digest(path) != digest:
+            logger.warning("%s was changed or removed, so stage %s runs again.", path, stage.name)
+            return None
+    return record

@@ -1,0 +1,77 @@
+"""Stage records, the summary and the provenance on disk."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from affectome._files import read_json, write_json
+from affectome.errors import InputError
+
+if TYPE_CHECKING:
+    from affectome.study._engine import StageRecord
+    from affectome.study._schema import Study
+
+__all__ = ["read_record", "write_provenance", "write_record", "write_summary"]
+
+_VERSIONED = ("affectome", "numpy", "scipy", "pandas", "pyarrow", "scikit-learn", "numba", "matplotlib")
+
+
+def write_record(path: Path, record: StageRecord) -> None:
+    """Keep what a stage did; written last, so that a record means its outputs are whole."""
+    content = asdict(record)
+    del content["reused"]
+    write_json(path, content)
+
+
+def read_record(path: Path) -> StageRecord:
+    """Read a record; it comes back marked as reused."""
+    from affectome.study._engine import StageRecord
+
+    content = read_json(path)
+    try:
+        known = {item.name: content[item.name] for item in fields(StageRecord) if item.name != "reused"}
+    except KeyError as error:
+        raise InputError(f"has no {error}", source=path, remedy="delete it") from error
+    return StageRecord(**known, reused=True)
+
+
+def write_summary(path: Path, content: Mapping[str, Any]) -> None:
+    """Write summary.json, the numbers a reader or a program looks for first."""
+    write_json(path, content)
+
+
+def write_provenance(path: Path, study: Study, source: Path, records: Sequence[StageRecord]) -> None:
+    """Write provenance.json: the resolved study, the software, and what each stage read and wrote."""
+    installed = {}
+    for name in _VERSIONED:
+        try:
+            installed[name] = version(name)
+        except PackageNotFoundError:  # run from a source tree that is not installed
+            continue
+    write_json(
+        path,
+        {
+            "study_file": str(source),
+            "study": study.model_dump(mode="json"),
+            "software": {"python": sys.version.split()[0], **installed},
+            "platform": {"system": platform.platform(), "machine": platform.machine()},
+            "stages": [
+                {
+                    "name": record.name,
+                    "key": record.key,
+                    "seconds": record.seconds,
+                    "finished": record.finished,
+                    "affectome_version": record.affectome_version,
+                    "reused": record.reused,
+                    "outputs": dict(record.outputs),
+                }
+                for record in records
+            ],
+        },
+    )

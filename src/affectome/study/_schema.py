@@ -1,0 +1,279 @@
+"""study.toml: what it may say, and one clear line for everything it may not."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from affectome.errors import InputError
+from affectome.spaces import Metric, Standardisation
+from affectome.stimuli import DATASETS
+
+__all__ = ["Study", "read_study"]
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class About(_Table):
+    """Who the study is."""
+
+    name: str = Field(description="Title, used in the report.")
+    seed: Seed = Field(description="Everything random in the study derives from it.")
+
+
+class Stimuli(_Table):
+    """What is judged."""
+
+    path: str = Field(description="A stimulus table, a folder of clips, or the file of a dataset.")
+    dataset: str | None = Field(None, description=f"Name of a public dataset: {', '.join(DATASETS)}.")
+    id_column: str = Field("id", description="Id column of a stimulus table.")
+
+
+class SpaceFile(_Table):
+    """A named space read from a table."""
+
+    path: str = Field(description="CSV, TSV or Parquet: one row per stimulus, an id column, numbers.")
+    id_column: str = Field("id", description="Name of the id column.")
+
+
+class FeatureJudgeTable(_Table):
+    """A judge that keeps the two most similar stimuli of a space."""
+
+    kind: Literal["features"]
+    space: str = Field(description="Name of the space it looks at.")
+    metric: Metric = Field("cosine", description="How similarity is measured.")
+    standardise: Standardisation = Field("none", description="Scaling of the features over all stimuli.")
+    temperature: float | None = Field(None, gt=0, description="Choice noise; without it the judge never errs.")
+
+
+class System(_Table):
+    """One system under study: who answers the questions."""
+
+    label: str | None = Field(None, description="How figures and the report call it.")
+    judge: FeatureJudgeTable
+
+
+class Triplets(_Table):
+    """The questions, the same for every system."""
+
+    design: Literal["random", "balanced"] = Field("random", description="How the triplets are chosen.")
+    train: Positive = Field(description="Different triplets to learn from.")
+    test: Positive = Field(description="Different triplets held out; none is among the others.")
+
+
+class Embedding(_Table):
+    """How the space behind the answers is learned; see affectome.embedding.SPoSE."""
+
+    components: Positive = Field(30, description="Components at the start.")
+    l1: float = Field(0.003, ge=0, description="Weight of the sparsity term.")
+    learning_rate: float = Field(0.1, gt=0, description="First learning rate of Adam.")
+    tol: float = Field(1e-3, ge=0, description="Relative fall of the objective under which an epoch stalls.")
+    max_epochs: Positive = Field(200, description="Most passes over the triplets.")
+
+
+class Behavior(_Table):
+    """How the prediction of choices is scored."""
+
+    bootstrap: Positive = Field(1000, description="Resamples behind the interval.")
+    level: float = Field(0.95, gt=0, lt=1, description="Coverage the interval aims at.")
+
+
+class Interpretation(_Table):
+    """What the components are held against."""
+
+    ratings: list[str] = Field(
+        default_factory=list, description="Spaces whose columns are correlated with the components."
+    )
+    alpha: float = Field(0.05, gt=0, lt=1, description="Threshold on q after the correction over the table.")
+
+
+class Study(_Table):
+    """A study file after its environment variables were expanded."""
+
+    study: About
+    stimuli: Stimuli
+    spaces: dict[Name, SpaceFile] = Field(default_factory=dict)
+    triplets: Triplets
+    systems: dict[Name, System] = Field(min_length=1)
+    embedding: Embedding = Embedding()
+    behavior: Behavior = Behavior()
+    interpretation: Interpretation = Interpretation()
+
+    def label(self, system: str) -> str:
+        """The name a reader sees."""
+        return self.systems[system].label or system
+
+    def spaces_used(self) -> list[str]:
+        """Names of the stimulus spaces that a judge or an analysis reads, each once."""
+        return list(dict.fromkeys([*(s.judge.space for s in self.systems.values()), *self.interpretation.ratings]))
+
+
+def read_study(path: str | os.PathLike[str], *, environment: Mapping[str, str] | None = None) -> Study:
+    """Read and check a study file.
+
+    ``${NAME}`` and ``${NAME:-default}`` inside text values take their value from the environment.
+    Relative paths are read from the folder of the file and come back absolute.
+
+    Raises
+    ------
+    InputError
+        One line for every unknown key, wrong type, unset variable or missing file.
+    """
+    source = Path(path)
+    try:
+        text = source.read_bytes().decode("utf-8-sig")
+        content = tomllib.loads(text)
+    except FileNotFoundError as error:
+        raise InputError("there is no such file", source=source, remedy="check the path") from error
+    except OSError as error:
+        raise InputError(
+            f"cannot be read ({error.strerror})", source=source, remedy="give a study.toml file"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InputError("is not UTF-8 text", source=source, remedy="save it as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"is not valid TOML ({error})", source=source, remedy="correct that line") from error
+    variables = os.environ if environment is None else environment
+    expanded = _expand(content, variables, source, ())
+    try:
+        study = Study.model_validate(expanded)
+    except ValidationError as error:
+        raise _explain(error, source) from error
+    return _check_names(_absolute(study, source), source)
+
+
+_VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
+
+
+def _expand(value: Any, variables: Mapping[str, str], source: Path, where: tuple[str, ...]) -> Any:
+    if isinstance(value, dict):
+        return {key: _expand(item, variables, source, (*where, key)) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_expand(item, variables, source, where) for item in value]
+    if not isinstance(value, str):
+        return value
+
+    def fill(match: re.Match[str]) -> str:
+        name, default = match["name"], match["default"]
+        # As in a shell, an empty variable takes the default too.
+        found = variables.get(name) or default
+        if found is None:
+            raise InputError(
+                f"the environment variable {name} is not set",
+                source=source,
+                where=_key(where),
+                remedy=f"set it, or write ${{{name}:-default}}",
+            )
+        return found
+
+    return _VARIABLE.sub(fill, value)
+
+
+def _key(where: tuple[str | int, ...]) -> str:
+    table, last = where[:-1], where[-1]
+    return f"[{'.'.join(map(str, table))}] {last}" if table else f"[{last}]"
+
+
+def _explain(error: ValidationError, source: Path) -> InputError:
+    """One clear line per fault."""
+    faults = error.errors(include_url=False)
+    lines = [_line(fault) for fault in faults]
+    if len(faults) == 1:
+        where, problem, remedy = lines[0]
+        return InputError(problem, source=source, where=where, remedy=remedy)
+    listed = "".join(f"\n  {where}: {problem}; {remedy}" for where, problem, remedy in lines)
+    return InputError(f"has {len(faults)} faults:{listed}", source=source)
+
+
+def _line(fault: Any) -> tuple[str, str, str]:
+    where = tuple(part for part in fault["loc"] if part != "[key]")
+    kind, given = fault["type"], fault.get("input")
+    if kind == "extra_forbidden":
+        known = _fields(where[:-1])
+        near = difflib.get_close_matches(str(where[-1]), known, n=1)
+        remedy = f"did you mean '{near[0]}'?" if near else f"the known keys are {', '.join(known)}"
+        return _key(where), "the key is unknown", remedy
+    if kind == "missing":
+        return _key(where), "the key is missing", "add it"
+    message = fault["msg"][0].lower() + fault["msg"][1:]
+    shown = given if isinstance(given, (str, int, float, bool)) else type(given).__name__
+    return _key(where), f"{shown!r} is not accepted: {message}", "correct the value"
+
+
+def _fields(where: tuple[str | int, ...]) -> list[str]:
+    """Keys that the table at this place knows."""
+    model: Any = Study
+    for part in where:
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            model = model.model_fields[str(part)].annotation
+        else:  # a table of tables: any name leads to its value type
+            model = model.__args__[1]
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        return []
+    return list(model.model_fields)
+
+
+def _absolute(study: Study, source: Path) -> Study:
+    folder = source.resolve().parent
+
+    def resolve(table: Any, where: str) -> Any:
+        target = (folder / Path(table.path).expanduser()).resolve()
+        if not target.exists():
+            raise InputError(
+                f"there is no '{target}'",
+                source=source,
+                where=f"[{where}] path",
+                remedy="correct the path or fetch the data",
+            )
+        return table.model_copy(update={"path": str(target)})
+
+    spaces = {name: resolve(table, f"spaces.{name}") for name, table in study.spaces.items()}
+    return study.model_copy(update={"stimuli": resolve(study.stimuli, "stimuli"), "spaces": spaces})
+
+
+#: Spaces that come with a dataset.
+_DATASET_SPACES = {"cowen-keltner-2017": ("category", "dimension", "terms")}
+
+
+def _check_names(study: Study, source: Path) -> Study:
+    """Every name that is used must be defined, and none twice."""
+
+    def fail(where: str, problem: str, remedy: str) -> InputError:
+        return InputError(problem, source=source, where=where, remedy=remedy)
+
+    dataset = study.stimuli.dataset
+    if dataset is not None and dataset not in DATASETS:
+        raise fail("[stimuli] dataset", f"'{dataset}' is no known dataset", f"choose one of {', '.join(DATASETS)}")
+    built_in = _DATASET_SPACES.get(dataset or "", ())
+    known = [*built_in, *study.spaces]
+    for name in study.spaces:
+        if name in built_in:
+            raise fail(f"[spaces.{name}]", f"the dataset already has a space called '{name}'", "rename this one")
+    for name, system in study.systems.items():
+        if name in known:
+            raise fail(f"[systems.{name}]", f"a space is called '{name}' too", "rename the system")
+        if system.judge.space not in known:
+            near = difflib.get_close_matches(system.judge.space, known, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"the spaces are {', '.join(known) or 'none'}"
+            raise fail(f"[systems.{name}.judge] space", f"there is no space '{system.judge.space}'", hint)
+    for name in study.interpretation.ratings:
+        if name not in known:
+            raise fail(
+                "[interpretation] ratings",
+                f"there is no space '{name}'",
+                f"the spaces are {', '.join(known) or 'none'}",
+            )
+    return study

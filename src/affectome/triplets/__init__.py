@@ -1,0 +1,17 @@
+"""The questions: which three stimuli are shown together, in which slots, and what was answered."""
+
+from affectome.triplets._io import read_triplets, write_triplets
+from affectome.triplets._sampling import DESIGNS, Design, sample_triplets
+from affectome.triplets._set import UNANSWERED, TripletSet
+from affectome.triplets._split import split_triplets
+
+__all__ = [
+    "DESIGNS",
+    "UNANSWERED",
+    "Design",
+    "TripletSet",
+    "read_triplets",
+    "sample_triplets",
+    "split_triplets",
+    "write_triplets",
+]

@@ -1,0 +1,223 @@
+"""Triplets on disk: our Parquet, and the odd-last text and .npy files of other SPoSE programs."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from affectome._files import atomic_path, read_parquet, write_parquet
+from affectome.errors import InputError
+from affectome.triplets._set import (
+    TripletSet,
+    check_choice,
+    check_indices,
+    check_probabilities,
+    stimulus_ids,
+)
+
+logger = logging.getLogger(__name__)
+
+__all__ = ["read_triplets", "write_triplets"]
+
+_TEXT = (".txt", ".csv", ".tsv", "")
+_PROBABILITIES = ("p_a", "p_b", "p_c")
+
+
+def read_triplets(path: str | os.PathLike[str], *, stimuli: int | Sequence[str] | None = None) -> TripletSet:
+    """Read trials from Parquet, or from an odd-last text or ``.npy`` file.
+
+    Parameters
+    ----------
+    path
+        ``.parquet`` as :func:`write_triplets` makes it (columns ``a, b, c, choice``, optionally ``p_a, p_b,
+        p_c`` and ``block``); ``.npy`` of shape (n, 3); ``.txt``, ``.csv`` or ``.tsv`` with three 0-based
+        indices a line. In the last two the odd one stands last, so the slots that were shown are lost.
+    stimuli
+        Ids, or the number of stimuli, where the file does not say; by default the highest index
+        plus one.
+
+    Raises
+    ------
+    InputError
+        Naming file and row: an empty or cut file, a torn line, an index out of range, a stimulus
+        twice in a triplet, a missing column.
+    """
+    source = Path(path)
+    suffix = source.suffix.lower()
+    if suffix == ".parquet":
+        return _read_own(source, stimuli)
+    if suffix == ".npy":
+        rows = _read_npy(source)
+    elif suffix in _TEXT:
+        rows = _read_text(source)
+    else:
+        raise InputError(f"'{suffix}' is no triplet format", source=source, remedy="use .parquet, .npy or .txt")
+    if len(rows) == 0:
+        raise _empty(source)
+    n_known = None if stimuli is None else len(stimulus_ids(stimuli))
+    rows = check_indices(rows, n_known, source=source)
+    ids = stimulus_ids(int(rows.max()) + 1 if stimuli is None else stimuli)
+    choice = np.full(len(rows), 2, np.int8)
+    return TripletSet(rows, ids=ids, choice=choice, metadata={"order_shown": "unknown", "imported_from": source.name})
+
+
+def _empty(source: Path) -> InputError:
+    return InputError("holds no triplets", source=source, remedy="give it at least one row")
+
+
+def _read_own(source: Path, stimuli: int | Sequence[str] | None) -> TripletSet:
+    table, metadata = read_parquet(source)
+    for name in ("a", "b", "c"):
+        if name not in table.column_names:
+            raise InputError(
+                f"has no column '{name}'",
+                source=source,
+                remedy=f"a triplet table has a, b, c and choice (this one has {', '.join(table.column_names[:8])})",
+            )
+    if metadata.get("kind", "triplets") != "triplets":
+        raise InputError(f"holds a {metadata['kind']}, not triplets", source=source, remedy="give a triplet file")
+    if table.num_rows == 0:
+        raise _empty(source)
+    ids = metadata.pop("ids", None)
+    if stimuli is not None:
+        given = stimulus_ids(stimuli)
+        if ids is not None and tuple(ids) != given and not isinstance(stimuli, int):
+            raise InputError(
+                "was made for other stimuli than the ones given", source=source, remedy="leave the ids out"
+            )
+        ids = given if ids is None else ids
+
+    def column(name: str) -> NDArray[Any]:
+        values: NDArray[Any] = table.column(name).to_numpy()
+        if values.dtype.kind not in "iuf":
+            raise InputError(f"the column '{name}' is not numeric", source=source, remedy="write it as numbers")
+        return values
+
+    rows = np.column_stack([column("a"), column("b"), column("c")])
+    rows = check_indices(rows, None if ids is None else len(ids), source=source)
+    n = len(rows)
+    probabilities = None
+    if set(_PROBABILITIES) <= set(table.column_names):
+        probabilities = check_probabilities(
+            np.column_stack([column(name) for name in _PROBABILITIES]), n, source=source
+        )
+    return TripletSet(
+        rows,
+        ids=stimulus_ids(int(rows.max()) + 1) if ids is None else ids,
+        choice=check_choice(column("choice"), n, source=source) if "choice" in table.column_names else None,
+        probabilities=probabilities,
+        block=column("block") if "block" in table.column_names else None,
+        metadata={key: value for key, value in metadata.items() if key not in ("affectome_schema", "kind")},
+    )
+
+
+def _read_npy(source: Path) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(source, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise InputError("there is no such file", source=source, remedy="check the path") from error
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(
+            "is not a whole .npy array, or it was cut short", source=source, remedy="write it again"
+        ) from error
+    return array
+
+
+def _read_text(source: Path) -> NDArray[Any]:
+    try:
+        with open(source, "rb") as handle:
+            first = handle.readline()
+            handle.seek(0, os.SEEK_END)
+            size = handle.tell()
+            if size == 0:
+                raise _empty(source)
+            handle.seek(size - 1)
+            torn = handle.read(1) not in b"\r\n"
+    except FileNotFoundError as error:
+        raise InputError("there is no such file", source=source, remedy="check the path") from error
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", source=source, remedy="check the path") from error
+    separator = "," if b"," in first else None
+    try:
+        rows = np.loadtxt(source, dtype=np.int64, delimiter=separator, ndmin=2, encoding="utf-8-sig")
+    except (ValueError, OverflowError) as error:
+        raise _bad_line(source, separator) or InputError(
+            f"cannot be parsed ({error})", source=source, remedy="give three indices a line"
+        ) from error
+    if rows.shape[1] != 3 and len(rows):
+        raise _bad_line(source, separator) or InputError(
+            "has no three columns", source=source, remedy="give three a line"
+        )
+    if torn:
+        logger.warning("%s does not end with a line break: its last triplet may be cut short.", source)
+    return rows
+
+
+def _bad_line(source: Path, separator: str | None) -> InputError | None:
+    """The first line that is not three whole numbers."""
+    with open(source, encoding="utf-8-sig", errors="replace") as handle:
+        for number, line in enumerate(handle, start=1):
+            text = line.strip()
+            parts = text.split(separator)
+            if not text or text.startswith("#"):
+                continue
+            if len(parts) != 3 or not all(part.strip().lstrip("+-").isdigit() for part in parts):
+                shown = text if len(text) <= 40 else text[:37] + "..."
+                return InputError(
+                    f"'{shown}' is not three stimulus indices"
+                    + ("" if line.endswith("\n") else " (the last line is torn)"),
+                    source=source,
+                    where=f"row {number}",
+                    remedy="complete or delete the line",
+                )
+    return None
+
+
+def write_triplets(path: str | os.PathLike[str], trials: TripletSet) -> None:
+    """Write trials; Parquet keeps everything, ``.txt`` and ``.npy`` the answered trials odd-last.
+
+    Raises
+    ------
+    InputError
+        For an unknown extension, or when an odd-last file would be empty since nothing is answered.
+    EnvironmentFailure
+        When the place cannot be written.
+    """
+    target = Path(path)
+    suffix = target.suffix.lower()
+    if suffix == ".parquet":
+        _write_own(target, trials)
+        return
+    if suffix not in (".npy", ".txt"):
+        raise InputError(f"'{suffix}' is no triplet format", source=target, remedy="use .parquet, .npy or .txt")
+    rows = trials.odd_last()
+    if len(rows) == 0:
+        raise InputError(
+            "no trial is answered, and an odd-last file holds answers only", source=target, remedy="use .parquet"
+        )
+    if len(rows) < len(trials):
+        logger.warning("%d unanswered trials are not in %s.", len(trials) - len(rows), target)
+    with atomic_path(target) as temporary:
+        if suffix == ".npy":
+            np.save(temporary, rows)
+        else:
+            np.savetxt(temporary, rows, fmt="%d")
+
+
+def _write_own(target: Path, trials: TripletSet) -> None:
+    import pyarrow as pa
+
+    columns: dict[str, NDArray[Any]] = dict(zip("abc", trials.triplets.T, strict=True))
+    columns["choice"] = trials.choice
+    if trials.probabilities is not None:
+        columns.update(zip(_PROBABILITIES, trials.probabilities.T, strict=True))
+    if trials.block is not None:
+        columns["block"] = trials.block
+    table = pa.table({name: np.ascontiguousarray(values) for name, values in columns.items()})
+    write_parquet(target, table, {"kind": "triplets", "ids": list(trials.ids), **trials.metadata})

@@ -1,0 +1,187 @@
+"""Designs: which triplets are asked, and in which slots."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from affectome.errors import InputError
+from affectome.triplets._set import TripletSet, stimulus_ids, triplet_keys
+
+__all__ = ["DESIGNS", "Design", "sample_triplets"]
+
+Design = Literal["random", "exhaustive", "repeated", "balanced"]
+DESIGNS: tuple[str, ...] = get_args(Design)
+
+
+def sample_triplets(
+    stimuli: int | Sequence[str],
+    n: int | None = None,
+    *,
+    design: Design = "random",
+    seed: int,
+    repeats: int = 1,
+    subset: Sequence[str] | int | None = None,
+) -> TripletSet:
+    """Draw the questions of a study.
+
+    Parameters
+    ----------
+    stimuli
+        Stimulus ids, or how many there are.
+    n
+        Number of different triplets (``exhaustive`` needs none: it asks all).
+    design
+        ``"random"``
+            different triplets, uniform over all unordered ones;
+        ``"exhaustive"``
+            every triplet of the subset once;
+        ``"repeated"``
+            `n` random triplets, each asked `repeats` times (``block`` counts the repeat), with the
+            slots drawn anew each time;
+        ``"balanced"``
+            different triplets in which every stimulus appears equally often (counts differ by at
+            most one in all but very dense designs) and every pair as evenly as a greedy search
+            finds.
+    seed
+        Everything random is drawn from it. Slots are always shuffled, so that a position never
+        carries information about a stimulus.
+    repeats
+        For the ``repeated`` design.
+    subset
+        Ids to draw from, or how many to draw at random; by default all stimuli.
+
+    Returns
+    -------
+    TripletSet
+        Without answers. Its metadata hold design, seed and sizes.
+
+    Examples
+    --------
+    >>> questions = sample_triplets(["a", "b", "c", "d"], 4, seed=0)
+    >>> len(set(questions.keys()))
+    4
+    """
+    ids = stimulus_ids(stimuli)
+    if design not in DESIGNS:
+        raise InputError(f"'{design}' is no triplet design", remedy=f"choose one of {', '.join(DESIGNS)}")
+    if repeats < 1 or (repeats > 1 and design != "repeated"):
+        raise InputError(
+            f"repeats={repeats} does not fit the {design} design", remedy="use repeats with design repeated"
+        )
+    rng = np.random.default_rng(seed)
+    pool = _pool(ids, subset, rng)
+    total = math.comb(len(pool), 3)
+    if total == 0:
+        raise InputError(f"{len(pool)} stimuli make no triplet", remedy="give at least three")
+    if n is None:
+        if design != "exhaustive":
+            raise InputError(f"the {design} design needs the number of triplets", remedy="give n")
+        n = total
+    if not 1 <= n <= total:
+        raise InputError(
+            f"{n:,} different triplets were asked for, and {len(pool):,} stimuli make {total:,}",
+            remedy=f"ask for 1 to {total:,}",
+        )
+    if design == "exhaustive" and n != total:
+        raise InputError(
+            f"the exhaustive design of {len(pool)} stimuli has {total:,} triplets, not {n:,}", remedy="leave n out"
+        )
+
+    metadata: dict[str, Any] = {"design": design, "seed": seed, "n_different": n}
+    if subset is not None:
+        metadata["subset"] = [ids[i] for i in np.sort(pool)]
+    block = None
+    if design == "exhaustive":
+        rows = _shuffled(_all_triplets(len(pool)), rng)
+    elif design == "balanced":
+        rows = _shuffled(_sparse_or_complement(len(pool), n, rng, _balanced), rng)
+    else:
+        rows = _sparse_or_complement(len(pool), n, rng, _random)
+        if design == "repeated":
+            metadata["repeats"] = repeats
+            rows = np.concatenate([rng.permutation(rows) for _ in range(repeats)])
+            block = np.repeat(np.arange(repeats, dtype=np.int32), n)
+        rows = rng.permuted(rows, axis=1)
+    return TripletSet(pool[rows].astype(np.int32), ids=ids, block=block, metadata=metadata)
+
+
+def _pool(ids: tuple[str, ...], subset: Sequence[str] | int | None, rng: np.random.Generator) -> NDArray[np.int32]:
+    if subset is None:
+        return np.arange(len(ids), dtype=np.int32)
+    if isinstance(subset, (int, np.integer)):
+        if not 3 <= subset <= len(ids):
+            raise InputError(
+                f"a subset of {subset} out of {len(ids)} stimuli was asked for", remedy=f"ask for 3 to {len(ids)}"
+            )
+        return np.sort(rng.choice(len(ids), int(subset), replace=False)).astype(np.int32)
+    where = {name: k for k, name in enumerate(ids)}
+    missing = [str(i) for i in subset if str(i) not in where]
+    if missing:
+        raise InputError(
+            f"{len(missing)} stimuli of the subset are unknown, the first is '{missing[0]}'", remedy="correct the ids"
+        )
+    if len(set(subset)) != len(subset):
+        raise InputError("the subset names a stimulus twice", remedy="name each once")
+    return np.array([where[str(i)] for i in subset], dtype=np.int32)
+
+
+def _shuffled(rows: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.int32]:
+    return rng.permuted(rng.permutation(rows), axis=1)
+
+
+def _all_triplets(m: int) -> NDArray[np.int32]:
+    """All (m choose 3) index triplets in lexicographic order."""
+    pairs = np.column_stack(np.triu_indices(m, 1)).astype(np.int32)
+    later = m - 1 - pairs[:, 1]
+    rows = np.repeat(pairs, later, axis=0)
+    start = np.cumsum(later) - later
+    third = np.arange(len(rows)) - np.repeat(start, later) + rows[:, 1] + 1
+    return np.column_stack([rows, third]).astype(np.int32)
+
+
+def _sparse_or_complement(
+    m: int, n: int, rng: np.random.Generator, draw: Callable[[int, int, np.random.Generator], NDArray[np.int32]]
+) -> NDArray[np.int32]:
+    """Draw `n` triplets, or, past half of all, draw the ones to leave out.
+
+    The complement of a uniform set is uniform, and the complement of a balanced one is balanced,
+    since all triplets together are perfectly so.
+    """
+    total = math.comb(m, 3)
+    if 2 * n <= total:
+        return draw(m, n, rng)
+    everything = _all_triplets(m)
+    if n < total:
+        left_out = triplet_keys(draw(m, total - n, rng), m)
+        everything = everything[~np.isin(triplet_keys(everything, m), left_out)]
+    return rng.permutation(everything)
+
+
+def _random(m: int, n: int, rng: np.random.Generator) -> NDArray[np.int32]:
+    """`n` different triplets, uniform over unordered ones: draw rows, reject repeats, top up."""
+    rows = np.empty((0, 3), np.int32)
+    while len(rows) < n:
+        missing = n - len(rows)
+        drawn = rng.integers(0, m, (missing + missing // 8 + 64, 3), dtype=np.int32)
+        a, b, c = drawn.T
+        drawn = drawn[(a != b) & (a != c) & (b != c)]
+        rows = np.concatenate([rows, drawn])
+        _, first = np.unique(triplet_keys(rows, m), return_index=True)
+        rows = rows[np.sort(first)][:n]
+    return rows
+
+
+def _balanced(m: int, n: int, rng: np.random.Generator) -> NDArray[np.int32]:
+    from affectome.triplets._balance import MOST_STIMULI, fill_balanced
+
+    if m > MOST_STIMULI:
+        raise InputError(
+            f"the balanced design counts every pair and takes up to {MOST_STIMULI:,} stimuli, not {m:,}",
+            remedy="use the random design",
+        )
+    return fill_balanced(m, n, rng)
