@@ -37,7 +37,9 @@ _HOME = {
     "write_space": "spaces",
     "write_triplets": "triplets",
 }
-_ROOMS = ("behavior", "embedding", "errors", "interpretation", "judges", "plotting", "simulation", "spaces", "stimuli", "study", "triplets")  # fmt: skip
+_ROOMS = tuple(
+    "behavior embedding errors interpretation judges plotting simulation spaces stimuli study triplets".split()
+)
 
 __all__ = [*sorted(_HOME), *_ROOMS, "__version__"]
 

@@ -8,11 +8,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numba
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 #: Reordering of sums and fused multiply-add are allowed (a sum may be vectorised); NaN and infinity keep their meaning.
 ARITHMETIC = frozenset({"reassoc", "contract", "nsz", "arcp"})
@@ -21,23 +19,30 @@ ARITHMETIC = frozenset({"reassoc", "contract", "nsz", "arcp"})
 _POOL = threading.RLock()
 
 
-def kernel(*, parallel: bool = False, arithmetic: frozenset[str] = ARITHMETIC) -> Callable[[F], F]:
+def kernel(
+    *, parallel: bool = False, arithmetic: frozenset[str] = ARITHMETIC
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Compile a function on first call and keep the machine code on disk.
 
     Where neither the package folder nor the user's cache folder can be written, the
     code goes to the system's temporary folder instead.
     """
 
-    def declare(function: F) -> F:
-        options = {"parallel": parallel, "fastmath": set(arithmetic), "cache": True}
+    def declare(function: Callable[..., Any]) -> Callable[..., Any]:
+        options: dict[str, Any] = {"parallel": parallel, "fastmath": set(arithmetic), "cache": True}
         try:
-            compiled = numba.njit(**options)(function)
+            return _compile(function, options)
         except RuntimeError:  # numba found no folder it may write to
-            numba.config.CACHE_DIR = str(Path(tempfile.gettempdir()) / f"affectome-numba-{_user()}")
-            compiled = numba.njit(**options)(function)
-        return compiled  # type: ignore[no-any-return]
+            settings: Any = numba.config
+            settings.CACHE_DIR = str(Path(tempfile.gettempdir()) / f"affectome-numba-{_user()}")
+            return _compile(function, options)
 
     return declare
+
+
+def _compile(function: Callable[..., Any], options: dict[str, Any]) -> Callable[..., Any]:
+    compiled: Callable[..., Any] = numba.njit(**options)(function)
+    return compiled
 
 
 def _user() -> str:
@@ -50,7 +55,8 @@ def _user() -> str:
 @contextmanager
 def kernel_threads(n_jobs: int | None) -> Iterator[int]:
     """Hold the kernel pool with `n_jobs` threads (None or -1: all that numba has)."""
-    available = int(numba.config.NUMBA_NUM_THREADS)
+    settings: Any = numba.config
+    available = int(settings.NUMBA_NUM_THREADS)
     threads = available if n_jobs is None or n_jobs < 1 else min(n_jobs, available)
     with _POOL:
         before = numba.get_num_threads()

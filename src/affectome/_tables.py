@@ -33,7 +33,7 @@ def read_table(
     source = Path(path)
     if source.suffix.lower() == ".parquet":
         table, _ = read_parquet(source)
-        frame = table.to_pandas()
+        frame: pd.DataFrame = table.to_pandas()
         if frame.index.name is not None:
             frame = frame.reset_index()
         return frame.astype({name: str for name in text_columns if name in frame.columns})

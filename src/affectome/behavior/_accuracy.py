@@ -118,4 +118,4 @@ def _unit_kinds(hits: NDArray[np.float64], keys: NDArray[np.int64]) -> tuple[NDA
     _, unit = np.unique(keys, return_inverse=True)
     totals = np.column_stack([np.bincount(unit, weights=hits), np.bincount(unit)])
     kinds, counts = np.unique(totals.round(9), axis=0, return_counts=True)
-    return kinds, counts
+    return kinds.astype(np.float64), counts.astype(np.int64)

@@ -51,7 +51,8 @@ def choice_probabilities(weights: ArrayLike, triplets: ArrayLike, *, n_jobs: int
 
 def predicted_choice(weights: ArrayLike, triplets: ArrayLike, *, n_jobs: int | None = None) -> NDArray[np.int8]:
     """The slot called odd; where similarities tie exactly, the first of the tied slots."""
-    return slot_similarities(weights, triplets, n_jobs=n_jobs).argmax(axis=1).astype(np.int8)
+    slots: NDArray[np.int8] = slot_similarities(weights, triplets, n_jobs=n_jobs).argmax(axis=1).astype(np.int8)
+    return slots
 
 
 def shared_hits(

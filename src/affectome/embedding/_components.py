@@ -26,7 +26,8 @@ def kept_components(weights: NDArray[np.floating], threshold: float = 0.1) -> ND
     if weights.shape[0] == 0 or weights.shape[1] == 0:
         return np.empty(0, np.intp)
     order = np.argsort(-weights.sum(axis=0, dtype=np.float64), kind="stable")
-    return order[weights.max(axis=0)[order] > threshold]
+    kept: NDArray[np.intp] = order[weights.max(axis=0)[order] > threshold]
+    return kept
 
 
 def component_names(n: int) -> list[str]:

@@ -264,12 +264,11 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
             return weights
         if self.n_init == 1:
             return self._draw(n, rng)
-        rows = slice(None)
+        some = trials
         if len(trials.triplets) > _TRYOUT_TRIALS:
             rows = rng.choice(len(trials.triplets), _TRYOUT_TRIALS, replace=False)
-        some = replace(
-            trials, triplets=trials.triplets[rows], targets=trials.targets[rows if len(trials.targets) else slice(None)]
-        )
+            targets = trials.targets[rows] if len(trials.targets) else trials.targets
+            some = replace(trials, triplets=trials.triplets[rows], targets=targets)
         tried = []
         for _ in range(self.n_init):
             weights = self._draw(n, rng)

@@ -61,9 +61,11 @@ class RatingCorrelations:
     def top_ratings(self, n: int = 3, alpha: float = 0.05) -> dict[str, list[tuple[str, float]]]:
         """For each component, up to `n` ratings with the highest positive r among those with q below `alpha`."""
         tops: dict[str, list[tuple[str, float]]] = {}
-        for name, row in self.r.iterrows():
-            significant = row[(self.q.loc[name] < alpha) & (row > 0)].sort_values(ascending=False, kind="stable")
-            tops[str(name)] = [(str(rating), float(r)) for rating, r in significant.head(n).items()]
+        for name in map(str, self.r.index):
+            r, q = self.r.loc[name].to_numpy(np.float64), self.q.loc[name].to_numpy(np.float64)
+            falling = np.argsort(-np.nan_to_num(r, nan=-1.0), kind="stable")
+            kept = [k for k in falling if r[k] > 0 and q[k] < alpha][:n]
+            tops[name] = [(str(self.r.columns[k]), float(r[k])) for k in kept]
         return tops
 
 
@@ -100,7 +102,7 @@ def correlate_components(space: pd.DataFrame, ratings: Mapping[str, pd.DataFrame
     labels = [f"{key}: {name}" if columns.count(name) > 1 else name for key, name in zip(family, columns, strict=True)]
     rated = np.column_stack([frame.to_numpy(np.float64) for frame in aligned[1:]])
     r = _pearson(aligned[0].to_numpy(np.float64), rated)
-    constant = [label for label, bad in zip(labels, np.isnan(r).all(axis=0), strict=True) if bad]
+    constant = [label for label, column in zip(labels, r.T, strict=True) if np.isnan(column).all()]
     if constant:
         logger.warning("%d ratings are constant and have no correlation: %s.", len(constant), cut_short(constant))
     with np.errstate(divide="ignore"):

@@ -89,7 +89,7 @@ class FeatureJudge:
             rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(number,)))
             kept = self._kept_pair(coordinates, questions.triplets[rows])  # (t, 3)
             draw = rng.random(kept.shape)
-            if probabilities is None:
+            if probabilities is None or self.temperature is None:
                 tolerance = _TIE * np.abs(kept).max(axis=1, keepdims=True)
                 best = kept >= kept.max(axis=1, keepdims=True) - tolerance
                 choice[rows] = np.where(best, draw, -1.0).argmax(axis=1)

@@ -53,5 +53,5 @@ def plot_rating_correlations(
         ax.set_title(title or "Components and ratings")
         bar = figure_of(ax).colorbar(image, ax=ax, fraction=0.02, pad=0.01)
         bar.set_label(f"Pearson r over {result.n_stimuli:,} stimuli (dot: q ≥ {alpha:g})")
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
     return figure_of(ax)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -19,7 +20,7 @@ __all__ = ["COLUMN_WIDTH", "PAGE_WIDTH", "house_style", "save_figure"]
 COLUMN_WIDTH = 3.5
 PAGE_WIDTH = 7.2
 
-_STYLE = {
+_STYLE: dict[str, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 8,
@@ -44,7 +45,7 @@ _STYLE = {
 @contextmanager
 def house_style() -> Iterator[None]:
     """Apply the style to the figures made inside; matplotlib's global settings are left alone."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(cast(Any, _STYLE)):
         yield
 
 

@@ -35,9 +35,19 @@ VOCABULARY: dict[str, tuple[str, ...]] = {
 
 #: Where each emotion lies on two broad dimensions, valence and arousal, on the scale of 1 to 9.
 AFFECT: dict[str, tuple[float, float]] = {
-    "Joy": (8.0, 6.5), "Fear": (2.5, 7.5), "Sadness": (2.0, 3.5), "Disgust": (2.0, 6.0), "Awe": (7.0, 6.0), "Amusement": (7.5, 5.5),
-    "Romance": (7.5, 5.0), "Anger": (2.0, 7.0), "Calmness": (6.5, 2.0), "Craving": (6.5, 5.0), "Surprise": (5.5, 7.0), "Pride": (7.5, 6.0),
-}  # fmt: skip
+    "Joy": (8.0, 6.5),
+    "Fear": (2.5, 7.5),
+    "Sadness": (2.0, 3.5),
+    "Disgust": (2.0, 6.0),
+    "Awe": (7.0, 6.0),
+    "Amusement": (7.5, 5.5),
+    "Romance": (7.5, 5.0),
+    "Anger": (2.0, 7.0),
+    "Calmness": (6.5, 2.0),
+    "Craving": (6.5, 5.0),
+    "Surprise": (5.5, 7.0),
+    "Pride": (7.5, 6.0),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,16 +145,17 @@ def _affect(
 ) -> NDArray[np.float64]:
     corners = np.array([AFFECT[name] for name in emotions])  # (k, 2)
     noisy = share @ corners + rng.normal(0, 8 * noise, (len(share), 2))
-    return np.clip(noisy, 1, 9)
+    bounded: NDArray[np.float64] = np.clip(noisy, 1, 9)
+    return bounded
 
 
 def _captions(
     ids: list[str], share: NDArray[np.float64], emotions: list[str], rng: np.random.Generator, n_each: int = 3
-) -> dict[str, list[str]]:
+) -> dict[str, tuple[str, ...]]:
     """Sentences whose words are drawn from a stimulus's emotions by their shares."""
-    captions: dict[str, list[str]] = {}
+    captions: dict[str, tuple[str, ...]] = {}
     for i, name in enumerate(ids):
         drawn = rng.choice(len(emotions), size=n_each, p=share[i])
         words = [VOCABULARY[emotions[k]] for k in drawn]
-        captions[name] = [f"The clip shows {options[rng.integers(len(options))]}." for options in words]
+        captions[name] = tuple(f"The clip shows {options[rng.integers(len(options))]}." for options in words)
     return captions

@@ -16,7 +16,7 @@ __all__ = ["write_simulated_tables"]
 
 def write_simulated_tables(simulated: SimulatedEmotions, folder: str | os.PathLike[str]) -> None:
     """Write ``stimuli.csv`` (ids and captions) and one CSV table per space."""
-    captions = pd.DataFrame.from_dict(simulated.stimuli.captions, orient="index")
+    captions = pd.DataFrame.from_dict(dict(simulated.stimuli.captions), orient="index")
     captions.columns = [f"caption_{k + 1}" for k in range(captions.shape[1])]
     captions.index.name = "id"
     with atomic_path(Path(folder) / "stimuli.csv") as temporary:

@@ -39,7 +39,7 @@ def match_components(found: pd.DataFrame, planted: pd.DataFrame) -> Recovery:
         r = np.nan_to_num(both[: planted.shape[1], planted.shape[1] :])
     rows, columns = linear_sum_assignment(-r)
     correlation = pd.Series(0.0, index=planted.columns, name="r")
-    match = pd.Series("", index=planted.columns, name="match")
     correlation.iloc[rows] = r[rows, columns]
-    match.iloc[rows] = [str(name) for name in aligned.columns[columns]]
+    matched = {int(row): str(aligned.columns[column]) for row, column in zip(rows, columns, strict=True)}
+    match = pd.Series([matched.get(k, "") for k in range(planted.shape[1])], index=planted.columns, name="match")
     return Recovery(correlation, match)

@@ -53,8 +53,9 @@ def paired_similarity(
     """Similarity of row ``left[t]`` with row ``right[t]``, for every t; `coordinates` as prepared above."""
     a, b = coordinates[left], coordinates[right]  # (t, p)
     if metric == "euclidean":
-        return -np.sqrt(np.einsum("tp,tp->t", a - b, a - b))
-    return np.einsum("tp,tp->t", a, b)
+        a = b = a - b
+    products: NDArray[np.float64] = np.einsum("tp,tp->t", a, b)
+    return -np.sqrt(products) if metric == "euclidean" else products
 
 
 def similarity(space: pd.DataFrame, metric: Metric = "cosine") -> pd.DataFrame:

@@ -84,7 +84,7 @@ def load_cowen_keltner(path: str | os.PathLike[str]) -> StimulusSet:
     frame = read_indexed_table(path, id_column="Filename", repeated_columns=True)
     if frame.shape[1] < _N_CATEGORIES + _N_DIMENSIONS:
         raise InputError(
-            f"has {frame.shape[1]} rating columns, and {_N_CATEGORIES} categories and {_N_DIMENSIONS} dimensions are needed",
+            f"has {frame.shape[1]} rating columns, not {_N_CATEGORIES} categories and {_N_DIMENSIONS} dimensions or more",
             source=path,
             remedy="download the ratings file again",
         )

@@ -38,15 +38,15 @@ class Stimuli(_Table):
     """What is judged."""
 
     path: str = Field(description="A stimulus table, a folder of clips, or the file of a dataset.")
-    dataset: str | None = Field(None, description=f"Name of a public dataset: {', '.join(DATASETS)}.")
-    id_column: str = Field("id", description="Id column of a stimulus table.")
+    dataset: str | None = Field(default=None, description=f"Name of a public dataset: {', '.join(DATASETS)}.")
+    id_column: str = Field(default="id", description="Id column of a stimulus table.")
 
 
 class SpaceFile(_Table):
     """A named space read from a table."""
 
     path: str = Field(description="CSV, TSV or Parquet: one row per stimulus, an id column, numbers.")
-    id_column: str = Field("id", description="Name of the id column.")
+    id_column: str = Field(default="id", description="Name of the id column.")
 
 
 class FeatureJudgeTable(_Table):
@@ -54,22 +54,22 @@ class FeatureJudgeTable(_Table):
 
     kind: Literal["features"]
     space: str = Field(description="Name of the space it looks at.")
-    metric: Metric = Field("cosine", description="How similarity is measured.")
-    standardise: Standardisation = Field("none", description="Scaling of the features over all stimuli.")
-    temperature: float | None = Field(None, gt=0, description="Choice noise; without it the judge never errs.")
+    metric: Metric = Field(default="cosine", description="How similarity is measured.")
+    standardise: Standardisation = Field(default="none", description="Scaling of the features over all stimuli.")
+    temperature: float | None = Field(default=None, gt=0, description="Choice noise; without it the judge never errs.")
 
 
 class System(_Table):
     """One system under study: who answers the questions."""
 
-    label: str | None = Field(None, description="How figures and the report call it.")
+    label: str | None = Field(default=None, description="How figures and the report call it.")
     judge: FeatureJudgeTable
 
 
 class Triplets(_Table):
     """The questions, the same for every system."""
 
-    design: Literal["random", "balanced"] = Field("random", description="How the triplets are chosen.")
+    design: Literal["random", "balanced"] = Field(default="random", description="How the triplets are chosen.")
     train: Positive = Field(description="Different triplets to learn from.")
     test: Positive = Field(description="Different triplets held out; none is among the others.")
 
@@ -77,18 +77,18 @@ class Triplets(_Table):
 class Embedding(_Table):
     """How the space behind the answers is learned; see affectome.embedding.SPoSE."""
 
-    components: Positive = Field(30, description="Components at the start.")
-    l1: float = Field(0.003, ge=0, description="Weight of the sparsity term.")
-    learning_rate: float = Field(0.1, gt=0, description="First learning rate of Adam.")
-    tol: float = Field(1e-3, ge=0, description="Relative fall of the objective under which an epoch stalls.")
-    max_epochs: Positive = Field(200, description="Most passes over the triplets.")
+    components: Positive = Field(default=30, description="Components at the start.")
+    l1: float = Field(default=0.003, ge=0, description="Weight of the sparsity term.")
+    learning_rate: float = Field(default=0.1, gt=0, description="First learning rate of Adam.")
+    tol: float = Field(default=1e-3, ge=0, description="Relative fall of the objective under which an epoch stalls.")
+    max_epochs: Positive = Field(default=200, description="Most passes over the triplets.")
 
 
 class Behavior(_Table):
     """How the prediction of choices is scored."""
 
-    bootstrap: Positive = Field(1000, description="Resamples behind the interval.")
-    level: float = Field(0.95, gt=0, lt=1, description="Coverage the interval aims at.")
+    bootstrap: Positive = Field(default=1000, description="Resamples behind the interval.")
+    level: float = Field(default=0.95, gt=0, lt=1, description="Coverage the interval aims at.")
 
 
 class Interpretation(_Table):
@@ -97,7 +97,7 @@ class Interpretation(_Table):
     ratings: list[str] = Field(
         default_factory=list, description="Spaces whose columns are correlated with the components."
     )
-    alpha: float = Field(0.05, gt=0, lt=1, description="Threshold on q after the correction over the table.")
+    alpha: float = Field(default=0.05, gt=0, lt=1, description="Threshold on q after the correction over the table.")
 
 
 class Study(_Table):

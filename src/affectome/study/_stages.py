@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -169,7 +169,7 @@ class _Builder:
             result = correlate_components(space, ratings)
             tidy = pd.concat({"r": result.r.stack(), "p": result.p.stack(), "q": result.q.stack()}, axis=1)
             tidy.index.names = ["component", "rating"]
-            tidy.insert(0, "family", tidy.index.get_level_values("rating").map(result.family))
+            tidy.insert(0, "family", [result.family[rating] for _, rating in tidy.index])
             with atomic_path(self.results / outputs[0]) as temporary:
                 tidy.to_csv(temporary, lineterminator="\n")
             figure = plot_rating_correlations(result, title=f"{label}: components and ratings", alpha=table.alpha)
@@ -182,7 +182,7 @@ class _Builder:
                         "name": component,
                         "weight_sum": float(space[component].sum()),
                         "top_ratings": [
-                            {"rating": rating, "r": round(r, 4), "q": float(result.q.loc[component, rating])}
+                            {"rating": rating, "r": round(r, 4), "q": float(result.q[rating][component])}
                             for rating, r in top
                         ],
                     }
@@ -199,15 +199,12 @@ def study_stages(study: Study, results: Path, *, n_jobs: int | None = None) -> l
     return _Builder(study, results, n_jobs).stages()
 
 
-_LOADERS: dict[str | None, Callable[[str], StimulusSet]] = dict(DATASETS)
-
-
 def _load_stimuli(study: Study) -> StimulusSet:
     table = study.stimuli
     if table.dataset is None:
         stimuli = read_stimuli(table.path, id_column=table.id_column)
     else:
-        stimuli = _LOADERS[table.dataset](table.path)
+        stimuli = DATASETS[table.dataset](table.path)
     for name, space in study.spaces.items():
         stimuli = stimuli.with_space(name, read_space(space.path, id_column=space.id_column))
     missing = [name for name in study.spaces_used() if name not in stimuli.spaces]

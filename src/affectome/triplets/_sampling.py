@@ -184,4 +184,5 @@ def _balanced(m: int, n: int, rng: np.random.Generator) -> NDArray[np.int32]:
             f"the balanced design counts every pair and takes up to {MOST_STIMULI:,} stimuli, not {m:,}",
             remedy="use the random design",
         )
-    return fill_balanced(m, n, rng)
+    rows: NDArray[np.int32] = fill_balanced(m, n, rng)
+    return rows

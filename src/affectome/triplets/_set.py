@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ __all__ = ["UNANSWERED", "TripletSet", "check_indices", "check_probabilities", "
 UNANSWERED = -1
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class TripletSet:
     """Odd-one-out trials over named stimuli.
 
@@ -52,29 +52,35 @@ class TripletSet:
 
     triplets: NDArray[np.int32]
     ids: tuple[str, ...]
-    choice: NDArray[np.int8] = field(default=None)  # type: ignore[assignment]
-    probabilities: NDArray[np.float32] | None = None
-    block: NDArray[np.int32] | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    choice: NDArray[np.int8]
+    probabilities: NDArray[np.float32] | None
+    block: NDArray[np.int32] | None
+    metadata: Mapping[str, Any]
 
-    def __post_init__(self) -> None:
-        ids = tuple(str(i) for i in self.ids)
-        if len(set(ids)) != len(ids):
+    def __init__(
+        self,
+        triplets: ArrayLike,
+        ids: Sequence[str],
+        choice: ArrayLike | None = None,
+        probabilities: ArrayLike | None = None,
+        block: ArrayLike | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        names = tuple(str(i) for i in ids)
+        if len(set(names)) != len(names):
             raise InputError("two stimuli of the triplet set share an id", remedy="make the ids unique")
-        triplets = check_indices(self.triplets, len(ids))
-        n = len(triplets)
-        choice = np.full(n, UNANSWERED, np.int8) if self.choice is None else check_choice(self.choice, n)
+        shown = check_indices(triplets, len(names))
+        n = len(shown)
+        blocks = None if block is None else np.ascontiguousarray(block, dtype=np.int32)
+        if blocks is not None and blocks.shape != (n,):
+            raise InputError(f"block has shape {blocks.shape} for {n} trials", remedy="give one block per trial")
         put = object.__setattr__
-        put(self, "ids", ids)
-        put(self, "triplets", triplets)
-        put(self, "choice", choice)
-        if self.probabilities is not None:
-            put(self, "probabilities", check_probabilities(self.probabilities, n))
-        if self.block is not None:
-            block = np.ascontiguousarray(self.block, dtype=np.int32)
-            if block.shape != (n,):
-                raise InputError(f"block has shape {block.shape} for {n} trials", remedy="give one block per trial")
-            put(self, "block", block)
+        put(self, "triplets", shown)
+        put(self, "ids", names)
+        put(self, "choice", np.full(n, UNANSWERED, np.int8) if choice is None else check_choice(choice, n))
+        put(self, "probabilities", None if probabilities is None else check_probabilities(probabilities, n))
+        put(self, "block", blocks)
+        put(self, "metadata", dict(metadata or {}))
 
     @property
     def n_stimuli(self) -> int:
@@ -89,7 +95,7 @@ class TripletSet:
     @property
     def answered(self) -> NDArray[np.bool_]:
         """Which trials have a choice."""
-        return self.choice != UNANSWERED
+        return np.not_equal(self.choice, UNANSWERED)
 
     def __len__(self) -> int:
         return len(self.triplets)
@@ -105,17 +111,19 @@ class TripletSet:
             key = rows
         if isinstance(key, (int, np.integer)):
             key = [key]
-        return replace(
-            self,
-            triplets=self.triplets[key],
+        return TripletSet(
+            self.triplets[key],
+            self.ids,
             choice=self.choice[key],
             probabilities=None if self.probabilities is None else self.probabilities[key],
             block=None if self.block is None else self.block[key],
+            metadata=self.metadata,
         )
 
     def __repr__(self) -> str:
         soft = ", with probabilities" if self.probabilities is not None else ""
-        return f"TripletSet({len(self):,} trials of {self.n_stimuli:,} stimuli, {int(self.answered.sum()):,} answered{soft})"
+        answered = int(self.answered.sum())
+        return f"TripletSet({len(self):,} trials of {self.n_stimuli:,} stimuli, {answered:,} answered{soft})"
 
     def keys(self) -> NDArray[np.int64]:
         """One number per trial that is the same for the same three stimuli in any order."""
@@ -135,7 +143,8 @@ class TripletSet:
         metadata: Mapping[str, Any] | None = None,
     ) -> TripletSet:
         """The same questions with these answers; `metadata` is added to what is known."""
-        return replace(self, choice=choice, probabilities=probabilities, metadata={**self.metadata, **(metadata or {})})
+        known = {**self.metadata, **(metadata or {})}
+        return TripletSet(self.triplets, self.ids, choice, probabilities, self.block, known)
 
 
 def triplet_keys(triplets: NDArray[np.integer], n_stimuli: int) -> NDArray[np.int64]:
@@ -143,7 +152,8 @@ def triplet_keys(triplets: NDArray[np.integer], n_stimuli: int) -> NDArray[np.in
     low = triplets.min(axis=1).astype(np.int64)
     high = triplets.max(axis=1).astype(np.int64)
     middle = triplets.sum(axis=1, dtype=np.int64) - low - high
-    return (low * n_stimuli + middle) * n_stimuli + high
+    keys: NDArray[np.int64] = (low * n_stimuli + middle) * n_stimuli + high
+    return keys
 
 
 def check_indices(
@@ -157,9 +167,9 @@ def check_indices(
         )
     if array.shape[0] == 0:
         return np.empty((0, 3), np.int32)
-    if array.dtype.kind not in "iu":
-        if array.dtype.kind != "f" or not np.array_equal(array, np.round(array)):
-            raise InputError("the triplets are not whole numbers", source=source, remedy="give stimulus indices")
+    whole = array.dtype.kind in "iu" or (array.dtype.kind == "f" and np.array_equal(array, np.round(array)))
+    if not whole:
+        raise InputError("the triplets are not whole numbers", source=source, remedy="give stimulus indices")
     limit = np.iinfo(np.int32).max if n_stimuli is None else n_stimuli
     wrong = np.flatnonzero(((array < 0) | (array >= limit)).any(axis=1))
     if len(wrong):
