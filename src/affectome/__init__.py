@@ -37,8 +37,18 @@ _HOME = {
     "write_space": "spaces",
     "write_triplets": "triplets",
 }
-_ROOMS = tuple(
-    "behavior embedding errors interpretation judges plotting simulation spaces stimuli study triplets".split()
+_ROOMS = (
+    "behavior",
+    "embedding",
+    "errors",
+    "interpretation",
+    "judges",
+    "plotting",
+    "simulation",
+    "spaces",
+    "stimuli",
+    "study",
+    "triplets",
 )
 
 __all__ = [*sorted(_HOME), *_ROOMS, "__version__"]

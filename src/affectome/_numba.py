@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -11,6 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numba
+
+# GNU OpenMP lets idle threads spin between kernels. On a machine with other work to do, that made a fit twenty times
+# slower (benchmarks/contention.py); sleeping threads cost nothing measurable. Read when OpenMP loads, which numba delays
+# until the first parallel kernel; whoever sets the variable keeps the last word.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 #: Reordering of sums and fused multiply-add are allowed (a sum may be vectorised); NaN and infinity keep their meaning.
 ARITHMETIC = frozenset({"reassoc", "contract", "nsz", "arcp"})

@@ -84,7 +84,7 @@ def load_cowen_keltner(path: str | os.PathLike[str]) -> StimulusSet:
     frame = read_indexed_table(path, id_column="Filename", repeated_columns=True)
     if frame.shape[1] < _N_CATEGORIES + _N_DIMENSIONS:
         raise InputError(
-            f"has {frame.shape[1]} rating columns, not {_N_CATEGORIES} categories and {_N_DIMENSIONS} dimensions or more",
+            f"has {frame.shape[1]} rating columns, fewer than {_N_CATEGORIES} categories and {_N_DIMENSIONS} dimensions",
             source=path,
             remedy="download the ratings file again",
         )

@@ -1,0 +1,37 @@
+from affectome import behavior as behavior
+from affectome import embedding as embedding
+from affectome import errors as errors
+from affectome import interpretation as interpretation
+from affectome import judges as judges
+from affectome import plotting as plotting
+from affectome import simulation as simulation
+from affectome import spaces as spaces
+from affectome import stimuli as stimuli
+from affectome import study as study
+from affectome import triplets as triplets
+from affectome.behavior import held_out_accuracy as held_out_accuracy
+from affectome.behavior import predicted_rsm as predicted_rsm
+from affectome.embedding import SPoSE as SPoSE
+from affectome.errors import AffectomeError as AffectomeError
+from affectome.errors import EnvironmentFailure as EnvironmentFailure
+from affectome.errors import InputError as InputError
+from affectome.errors import Interrupted as Interrupted
+from affectome.interpretation import correlate_components as correlate_components
+from affectome.judges import FeatureJudge as FeatureJudge
+from affectome.judges import ask as ask
+from affectome.simulation import simulate_emotions as simulate_emotions
+from affectome.spaces import read_space as read_space
+from affectome.spaces import write_space as write_space
+from affectome.stimuli import StimulusSet as StimulusSet
+from affectome.stimuli import load_cowen_keltner as load_cowen_keltner
+from affectome.stimuli import load_horikawa_features as load_horikawa_features
+from affectome.stimuli import load_mind_captioning as load_mind_captioning
+from affectome.stimuli import read_stimuli as read_stimuli
+from affectome.study import run_study as run_study
+from affectome.triplets import TripletSet as TripletSet
+from affectome.triplets import read_triplets as read_triplets
+from affectome.triplets import sample_triplets as sample_triplets
+from affectome.triplets import split_triplets as split_triplets
+from affectome.triplets import write_triplets as write_triplets
+
+__version__: str

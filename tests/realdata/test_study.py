@@ -1,0 +1,20 @@
+"""The example study on the real rating table, in small."""
+
+from pathlib import Path
+
+from affectome.study import run_study
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "emotion_videos" / "study.toml"
+
+
+def test_the_example_predicts_held_out_choices_and_follows_the_ratings(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("AFFECTOME_DATA", str(data))
+    study = tmp_path / "study.toml"
+    study.write_text(EXAMPLE.read_text().replace("2_000_000", "400_000").replace("test = 100_000", "test = 20_000"))
+    systems = run_study(study).summary["systems"]
+    assert systems["human_category"]["held_out_accuracy"]["value"] > 0.93
+    assert systems["human_dimension"]["held_out_accuracy"]["value"] > 0.93
+    tops = [c["top_ratings"][0] for c in systems["human_category"]["interpretation"]["components"] if c["top_ratings"]]
+    # The near-diagonal heat map: most components of the category space follow one category closely.
+    assert sum(top["r"] > 0.8 for top in tops) >= 20
+    assert len({top["rating"] for top in tops if top["r"] > 0.8}) >= 20

@@ -1,0 +1,150 @@
+"""A study from end to end: numbers, what is stale, what survives."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+from filelock import FileLock
+
+from affectome.cli import main
+from affectome.errors import EnvironmentFailure, InputError
+from affectome.spaces import read_space
+from affectome.study import run_study
+from affectome.triplets import read_triplets
+
+
+def ran(result):
+    return [record.name for record in result.records if not record.reused]
+
+
+@pytest.fixture
+def first(study_file):
+    return run_study(study_file)
+
+
+def test_summary_holds_what_a_reader_looks_for(first):
+    summary = json.loads((first.results / "summary.json").read_text())
+    assert summary["affectome_schema"] == 1
+    for name in ("human_category", "human_dimension"):
+        system = summary["systems"][name]
+        accuracy = system["held_out_accuracy"]
+        assert 1 / 3 < accuracy["ci_low"] <= accuracy["value"] <= accuracy["ci_high"] <= 1
+        assert system["n_components"] == read_space(first.results / f"spaces/{name}.parquet").shape[1]
+        assert system["seconds"] > 0
+        assert len(system["interpretation"]["components"]) == system["n_components"]
+    assert summary["systems"]["human_category"]["held_out_accuracy"]["value"] > 0.9
+
+
+def test_systems_answer_the_same_questions_and_no_test_triplet_was_trained_on(first):
+    sets = {n: read_triplets(first.results / f"triplets/{n}.parquet") for n in
+            ("train", "test", "human_category_train", "human_dimension_train", "human_category_test")}  # fmt: skip
+    assert (sets["train"].triplets == sets["human_category_train"].triplets).all()
+    assert (sets["train"].triplets == sets["human_dimension_train"].triplets).all()
+    assert not set(sets["train"].keys()) & set(sets["human_category_test"].keys())
+    assert (len(sets["train"]), len(sets["test"])) == (3000, 500)
+
+
+def test_the_outputs_are_where_the_docs_say(first):
+    for path in (
+        "provenance.json",
+        "behavior/human_category_accuracy.json",
+        "interpretation/human_dimension_ratings.csv",
+        "figures/human_category_ratings.png",
+        "figures/human_category_ratings.svg",
+    ):
+        assert (first.results / path).stat().st_size > 0
+    provenance = json.loads((first.results / "provenance.json").read_text())
+    assert provenance["study"]["embedding"]["l1"] == 0.003
+    assert provenance["software"]["python"] == sys.version.split()[0]
+    assert [stage["name"] for stage in provenance["stages"]][:2] == ["stimuli", "questions"]
+
+
+def test_a_second_run_does_nothing(study_file, first):
+    assert ran(run_study(study_file)) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (
+            "[interpretation]",
+            "[interpretation]\nalpha = 0.01",
+            {"interpretation/human_category", "interpretation/human_dimension"},
+        ),
+        (
+            "[embedding]",
+            "[behavior]\nbootstrap = 50\n[embedding]",
+            {"behavior/human_category", "behavior/human_dimension"},
+        ),
+        (
+            ', standardise = "zscore"',
+            "",
+            {f"{s}/human_dimension" for s in ("answers", "embedding", "behavior", "interpretation")},
+        ),
+    ],
+)
+def test_a_changed_value_reruns_what_depends_on_it_and_nothing_else(study_file, first, edit, old, new, expected):
+    edit(old, new)
+    assert set(ran(run_study(study_file))) == expected
+
+
+def test_an_added_system_leaves_the_others_alone(study_file, first, edit):
+    edit(
+        "[embedding]", '[systems.third]\njudge = { kind = "features", space = "category", metric = "dot" }\n[embedding]'
+    )
+    again = run_study(study_file)
+    assert {name.split("/")[1] for name in ran(again)} == {"third"}
+    before, after = first.summary["systems"]["human_category"], again.summary["systems"]["human_category"]
+    assert before["held_out_accuracy"]["value"] == after["held_out_accuracy"]["value"]
+
+
+def test_changed_data_reruns_and_moved_data_does_not(study_file, first, tmp_path):
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(study_file.parent, moved, ignore=shutil.ignore_patterns("elsewhere"))
+    assert ran(run_study(moved / "study.toml")) == []
+    table = study_file.parent / "category.csv"
+    lines = table.read_text().splitlines()
+    lines[1] = lines[1].split(",")[0] + ",0.5,0.25,0.25"
+    table.write_text("\n".join(lines) + "\n")
+    stale = ran(run_study(study_file))
+    assert "stimuli" in stale and "answers/human_category" in stale
+
+
+def test_a_damaged_output_or_record_is_made_again(study_file, first, caplog):
+    (first.results / "spaces/human_category.parquet").write_bytes(b"cut")
+    record = first.results / ".affectome/stages/behavior.human_dimension.json"
+    record.write_text("{")
+    again = run_study(study_file)
+    assert set(ran(again)) == {"embedding/human_category", "behavior/human_dimension"}
+    assert "was changed or removed" in caplog.text
+    assert (
+        again.summary["systems"]["human_category"]["held_out_accuracy"]
+        == (first.summary["systems"]["human_category"]["held_out_accuracy"])
+    )
+
+
+def test_a_locked_folder_is_refused_with_code_3(study_file, first, capsys):
+    with FileLock(first.results / ".affectome/lock"):
+        with pytest.raises(EnvironmentFailure, match="another affectome run"):
+            run_study(study_file)
+        assert main(["study", "run", str(study_file), "--quiet"]) == 3
+    assert "another affectome run" in capsys.readouterr().err
+
+
+def test_a_fault_in_the_data_ends_with_code_2_and_keeps_finished_stages(study_file, first, capsys):
+    table = study_file.parent / "dimension.csv"
+    table.write_text(table.read_text().replace("clip05,", "clip04,"))
+    assert main(["study", "run", str(study_file), "--quiet"]) == 2
+    err = capsys.readouterr().err
+    assert "dimension.csv, row 5" in err and "clip04" in err and err.count("\n") == 1
+    with pytest.raises(InputError):
+        run_study(study_file)
+
+
+def test_the_numbers_do_not_depend_on_the_number_of_threads(study_file, first, tmp_path):
+    code = f"from affectome import run_study; run_study({str(study_file)!r}, {str(tmp_path / 'one')!r}, n_jobs=1)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+    one = read_space(tmp_path / "one/spaces/human_category.parquet")
+    assert one.equals(read_space(first.results / "spaces/human_category.parquet"))
