@@ -17,7 +17,7 @@ def trials():
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def assert_same():
     """Compare everything two triplet sets hold."""
 

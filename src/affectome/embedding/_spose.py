@@ -107,7 +107,7 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
     --------
     >>> from affectome.simulation import simulate_emotions
     >>> planted = simulate_emotions(n_stimuli=40, n_components=3, seed=0)
-    >>> trials = planted.sample_answers(20_000, seed=1)
+    >>> trials = planted.sample_answers(5_000, seed=1)
     >>> SPoSE(n_components=3, random_state=0).fit(trials).embedding_.shape
     (40, 3)
     """
