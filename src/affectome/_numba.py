@@ -13,9 +13,9 @@ from typing import Any
 
 import numba
 
-# GNU OpenMP lets idle threads spin between kernels. On a machine with other work to do, that made a fit twenty times
-# slower (benchmarks/contention.py); sleeping threads cost nothing measurable. Read when OpenMP loads, which numba delays
-# until the first parallel kernel; whoever sets the variable keeps the last word.
+# GNU OpenMP lets idle threads spin between kernels. On a machine with other work to do, that made a fit many times
+# slower (benchmarks/contention.py); sleeping threads cost nothing measurable. OpenMP reads this when it loads, which
+# numba delays until the first parallel kernel; whoever sets the variable keeps the last word.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 #: Reordering of sums and fused multiply-add are allowed (a sum may be vectorised); NaN and infinity keep their meaning.

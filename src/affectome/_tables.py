@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +32,8 @@ def read_table(
     becomes ``name.1``.
     """
     source = Path(path)
+    if not source.exists():
+        raise InputError("there is no such file", source=source, remedy="check the path")
     if source.suffix.lower() == ".parquet":
         table, _ = read_parquet(source)
         frame: pd.DataFrame = table.to_pandas()
@@ -50,15 +53,22 @@ def read_table(
         if count > 1 and not repeated_columns:
             raise InputError(f"the column '{name}' appears {count} times", source=source, remedy="rename one of them")
     try:
-        return pd.read_csv(
-            source,
-            sep=separator,
-            dtype={name: str for name in text_columns if name in header},
-            keep_default_na=False,
-            encoding="utf-8-sig",
-            index_col=False,
-            low_memory=False,
-        )
+        with warnings.catch_warnings():
+            # pandas only warns where the first rows are longer than the header, and drops the surplus.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            return pd.read_csv(
+                source,
+                sep=separator,
+                dtype={name: str for name in text_columns if name in header},
+                keep_default_na=False,
+                encoding="utf-8-sig",
+                index_col=False,
+                low_memory=False,
+            )
+    except pd.errors.ParserWarning as error:
+        raise InputError(
+            f"a row has more cells than the {len(header)} of the header", source=source, remedy="repair that row"
+        ) from error
     except pd.errors.ParserError as error:
         raise InputError(f"cannot be parsed ({_one_line(error)})", source=source, remedy="repair that line") from error
     except UnicodeDecodeError as error:
@@ -68,7 +78,7 @@ def read_table(
 def _read_header(source: Path, separator: str) -> list[str]:
     try:
         with open(source, encoding="utf-8-sig", newline="") as handle:
-            header = next(csv.reader(handle, delimiter=separator), [])
+            header = next((row for row in csv.reader(handle, delimiter=separator) if row), [])
     except OSError as error:
         if isinstance(error, FileNotFoundError):
             raise InputError("there is no such file", source=source, remedy="check the path") from error
@@ -81,7 +91,7 @@ def _read_header(source: Path, separator: str) -> list[str]:
 
 
 def _not_utf8(source: Path, error: UnicodeDecodeError) -> InputError:
-    return InputError(f"is not UTF-8 text (byte {error.start})", source=source, remedy="save it as UTF-8")
+    return InputError(f"is not UTF-8 text ({error.reason})", source=source, remedy="save it as UTF-8")
 
 
 def _one_line(error: Exception) -> str:
@@ -131,7 +141,8 @@ def numeric_columns(frame: pd.DataFrame, *, source: str | os.PathLike[str] | Non
     """Turn every column into finite float32 numbers, or name the first cell that is none."""
     columns: dict[str, np.ndarray[Any, Any]] = {}
     for name in frame.columns:
-        values = pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=np.float64)
+        with np.errstate(over="ignore"):  # a number too large for float32 becomes infinite, and is refused below
+            values = pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=np.float64).astype(np.float32)
         wrong = np.flatnonzero(~np.isfinite(values))
         if len(wrong):
             row = int(wrong[0])
@@ -144,7 +155,7 @@ def numeric_columns(frame: pd.DataFrame, *, source: str | os.PathLike[str] | Non
                 where=row_name(frame.index, row),
                 remedy="fill it in, or remove the row or the column",
             )
-        columns[str(name)] = values.astype(np.float32)
+        columns[str(name)] = values
     return pd.DataFrame(columns, index=frame.index)
 
 

@@ -23,7 +23,7 @@ def test_intersect_keeps_the_shared_stimuli_in_the_order_of_the_first_and_accoun
     shared = set(first) & set(second) & set(third)
     spaces = [numbered(ids) for ids in (first, second, third)]
     if not shared:
-        with pytest.raises(InputError, match="share no stimulus ids .*make the ids match"):
+        with pytest.raises(InputError, match=r"share no stimulus ids .*make the ids match"):
             align(*spaces, how="intersect")
         return
     aligned = align(*spaces, how="intersect")

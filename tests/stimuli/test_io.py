@@ -62,7 +62,7 @@ def test_a_folder_without_clips_or_with_two_of_one_name_is_refused(folder):
 
 def test_captions_are_gathered_by_id_in_the_order_of_the_table(tmp_path):
     path = tmp_path / "c.csv"
-    path.write_bytes("\ufeffid,caption\n10,One.\n2, Two. \n10,NA\n2,\"Four, five.\"\n".encode())
+    path.write_bytes('\ufeffid,caption\n10,One.\n2, Two. \n10,NA\n2,"Four, five."\n'.encode())
     captions = read_captions(path)
     assert list(captions.items()) == [("10", ("One.", "NA")), ("2", ("Two.", "Four, five."))]
 

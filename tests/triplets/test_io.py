@@ -129,7 +129,11 @@ PARQUET = {
     "no column c": ({"a": [0], "b": [1]}, {}, "has no column 'c'; a triplet table has a, b, c and choice"),
     "no rows": ({name: [] for name in GOOD}, {}, "holds no triplets"),
     "another kind": (GOOD, {"kind": "space"}, "holds a space, not triplets; give a triplet file"),
-    "newer": (GOOD, {"affectome_schema": SCHEMA + 1}, "has schema version 2, and this affectome reads up to 1; install"),
+    "newer": (
+        GOOD,
+        {"affectome_schema": SCHEMA + 1},
+        "has schema version 2, and this affectome reads up to 1; install",
+    ),
     "out of range": (GOOD, {"ids": list("wxyz")}, "row 2: the stimulus index 4 is out of range; there are 4 stimuli"),
     "twice": (GOOD | {"c": [2, 3]}, {}, "row 2: a stimulus appears twice in the triplet 3 4 3; show three"),
     "text": (GOOD | {"b": ["x", "y"]}, {}, "the column 'b' is not numeric; write it as numbers"),
@@ -186,6 +190,6 @@ def test_nothing_is_written_for_an_unknown_format_or_without_answers(tmp_path, t
     for use in (read_triplets, lambda path: write_triplets(path, trials)):
         with pytest.raises(InputError, match=r"'\.xlsx' is no triplet format; use \.parquet, \.npy or \.txt"):
             use(tmp_path / "t.xlsx")
-    with pytest.raises(InputError, match="no trial is answered.*use .parquet"):
+    with pytest.raises(InputError, match=r"no trial is answered.*use \.parquet"):
         write_triplets(tmp_path / "t.txt", trials[:2])
     assert list(tmp_path.iterdir()) == []

@@ -114,7 +114,10 @@ BAD = {
     "fractions": ({"triplets": [[0, 1, 1.5]]}, "the triplets are not whole numbers; give stimulus indices"),
     "missing": ({"triplets": [[0, 1, NAN]]}, "the triplets are not whole numbers; give stimulus indices"),
     "text": ({"triplets": [["a", "b", "c"]]}, "the triplets are not whole numbers; give stimulus indices"),
-    "beyond": ({"triplets": [[0, 1, 2], [3, 4, 1]]}, "row 2: the stimulus index 4 is out of range; there are 4 stimuli"),
+    "beyond": (
+        {"triplets": [[0, 1, 2], [3, 4, 1]]},
+        "row 2: the stimulus index 4 is out of range; there are 4 stimuli",
+    ),
     "negative": ({"triplets": [[0, -1, 2]]}, "row 1: the stimulus index -1 is out of range; there are 4 stimuli"),
     "twice ab": ({"triplets": [[0, 1, 2], [1, 1, 2]]}, "row 2: a stimulus appears twice in the triplet 1 1 2; show"),
     "twice ac": ({"triplets": [[1, 2, 1]]}, "row 1: a stimulus appears twice in the triplet 1 2 1; show three"),

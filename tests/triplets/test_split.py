@@ -20,7 +20,7 @@ def test_parts_share_no_unordered_triplet_and_hold_all_its_repeats_in_order(rows
     trials = TripletSet(rows, range(5), block=np.arange(len(rows)))
     groups = set(trials.keys().tolist())
     if sum(sizes) > len(groups):
-        with pytest.raises(InputError, match="do not fit .* different triplets; give positive sizes"):
+        with pytest.raises(InputError, match=r"do not fit .* different triplets; give positive sizes"):
             split_triplets(trials, sizes, seed=seed)
         return
     parts = split_triplets(trials, sizes, seed=seed)
@@ -37,6 +37,8 @@ def test_shares_are_of_different_triplets(trials):
     assert (len(train), len(test)) == (48, 12)
     tenths = split_triplets(sample_triplets(9, 30, seed=0), [0.1] * 10, seed=0)
     assert [len(part) for part in tenths] == [3] * 10  # ten times .1 is not 1 in floating point
+    (part,) = split_triplets(sample_triplets(12, 100, seed=0), [0.29], seed=0)
+    assert len(part) == 29  # though .29 * 100 falls short of 29 there
 
 
 def test_every_triplet_is_equally_likely_to_be_held_out():

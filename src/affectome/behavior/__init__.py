@@ -1,6 +1,7 @@
-"""Does a space predict choices, and how well could anything?"""
+"""Does a space predict choices, do systems choose alike, and how well could anything?"""
 
 from affectome.behavior._accuracy import Accuracy, held_out_accuracy
+from affectome.behavior._agreement import Agreement, choice_agreement
 from affectome.behavior._rsm import predicted_rsm
 
-__all__ = ["Accuracy", "held_out_accuracy", "predicted_rsm"]
+__all__ = ["Accuracy", "Agreement", "choice_agreement", "held_out_accuracy", "predicted_rsm"]

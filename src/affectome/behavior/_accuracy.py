@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from affectome.behavior._bootstrap import bootstrap_share
 from affectome.embedding import shared_hits
 from affectome.errors import InputError
 from affectome.spaces import rows_for
@@ -82,40 +82,20 @@ def held_out_accuracy(
     >>> held_out_accuracy(space, trials, seed=0).value
     1.0
     """
-    if n_boot < 1 or not 0 < level < 1:
-        raise InputError(
-            f"n_boot={n_boot} and level={level} make no interval", remedy="use n_boot >= 1 and 0 < level < 1"
-        )
     weights = rows_for(space, trials.ids).to_numpy()
     answered = trials[trials.answered]
     if len(answered) == 0:
         raise InputError("no trial is answered", remedy="score trials with choices")
     slots = np.eye(3)[answered.choice]
     hits = shared_hits(weights, answered.triplets, slots, n_jobs=n_jobs)
-    kinds, counts = _unit_kinds(hits, answered.keys())
-    drawn = np.random.default_rng(seed).multinomial(counts.sum(), counts / counts.sum(), size=n_boot)
-    means = (drawn @ kinds[:, 0]) / (drawn @ kinds[:, 1])
-    tail = (1 - level) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
+    share = bootstrap_share(hits, answered.keys(), n_boot=n_boot, level=level, seed=seed)
     return Accuracy(
-        value=float(hits.mean()),
-        ci_low=float(low),
-        ci_high=float(high),
+        value=share.value,
+        ci_low=share.ci_low,
+        ci_high=share.ci_high,
         level=level,
         n_trials=len(answered),
-        n_triplets=int(counts.sum()),
+        n_triplets=share.n_triplets,
         n_unanswered=len(trials) - len(answered),
         n_boot=n_boot,
     )
-
-
-def _unit_kinds(hits: NDArray[np.float64], keys: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The distinct (hits, trials) that a resampled unit can have, (kinds, 2), and how many units have each.
-
-    Units of one kind are exchangeable, so drawing units with replacement is one multinomial draw over kinds:
-    exact, and independent of the number of trials in time and memory.
-    """
-    _, unit = np.unique(keys, return_inverse=True)
-    totals = np.column_stack([np.bincount(unit, weights=hits), np.bincount(unit)])
-    kinds, counts = np.unique(totals.round(9), axis=0, return_counts=True)
-    return kinds.astype(np.float64), counts.astype(np.int64)

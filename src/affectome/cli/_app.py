@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import affectome
-from affectome.cli import _behavior, _demo, _embed, _stimuli, _study, _triplets
+from affectome.cli import _behavior, _data, _demo, _embed, _stimuli, _study, _triplets
 
 __all__ = ["app", "main"]
 
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.command("demo")(_demo.demo)
 app.add_typer(_study.group, name="study")
+app.add_typer(_data.group, name="data")
 app.add_typer(_stimuli.group, name="stimuli")
 app.add_typer(_triplets.group, name="triplets")
 app.add_typer(_embed.group, name="embed")

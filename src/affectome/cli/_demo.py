@@ -49,9 +49,7 @@ def demo(
         f"{int((recovery.correlation >= 0.9).sum())} of {len(recovery.correlation)} with r of at least .90 "
         f"(lowest r = {recovery.correlation.min():.3f})."
     )
-    print(
-        f"Study file: {study_file}\nSummary: {result.results / 'summary.json'}\nFigures: {result.results / 'figures'}"
-    )
+    print(f"Study file: {study_file}\nSummary: {result.results / 'summary.json'}\nReport: {result.report}")
     if json:
         recovered = {str(name): round(float(r), 4) for name, r in pd.Series(recovery.correlation).items()}
         print_json({"results": str(result.results), "recovery": recovered, "summary": result.summary})

@@ -34,9 +34,56 @@ def run(
     with stage_progress(quiet) as progress:
         result = run_study(study, out, n_jobs=jobs, progress=progress)
     print_systems(result.summary)
-    print(f"\nSummary: {result.results / 'summary.json'}")
+    print(f"\nReport: {result.report}\nSummary: {result.results / 'summary.json'}")
     if json:
         print_json({"results": str(result.results), "summary": result.summary})
+
+
+@group.command("status")
+@command
+def status(
+    study: Annotated[Path, typer.Argument(help="The study file.", metavar="STUDY.toml")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Results folder; 'results' beside the study file by default.")
+    ] = None,
+    quiet: Quiet = False,
+    json: Json = False,
+    log_file: LogFile = None,
+) -> None:
+    """Show which stages are done, stale, open or waiting for one of those; nothing is run.
+
+    Example: affectome study status examples/emotion_videos/study.toml --out results/
+    """
+    start_logging(quiet, log_file)
+    from affectome.study import study_status
+
+    states = study_status(study, out)
+    for stage in states:
+        seconds = "" if stage.seconds is None else f"{stage.seconds:8.1f} s"
+        print(f"{stage.state:8} {stage.name:40}{seconds}".rstrip())
+    if json:
+        print_json({"stages": [vars(stage) for stage in states]})
+
+
+@group.command("report")
+@command
+def report(
+    results: Annotated[Path, typer.Argument(help="The results folder of a study.", metavar="RESULTS")],
+    quiet: Quiet = False,
+    json: Json = False,
+    log_file: LogFile = None,
+) -> None:
+    """Write report.html again from what is in a results folder.
+
+    Example: affectome study report results/
+    """
+    start_logging(quiet, log_file)
+    from affectome.report import write_report
+
+    page = write_report(results)
+    print(f"Report: {page}")
+    if json:
+        print_json({"report": str(page)})
 
 
 def print_systems(summary: Any) -> None:

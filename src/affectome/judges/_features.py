@@ -13,7 +13,17 @@ from numpy.typing import NDArray
 from affectome._progress import Progress
 from affectome.errors import InputError
 from affectome.judges._protocol import Answers
-from affectome.spaces import Metric, Standardisation, paired_similarity, rows_for, similarity_coordinates, standardise
+from affectome.spaces import (
+    METRICS,
+    STANDARDISATIONS,
+    Metric,
+    Standardisation,
+    as_space,
+    paired_similarity,
+    rows_for,
+    similarity_coordinates,
+    standardise,
+)
 from affectome.triplets import TripletSet
 
 __all__ = ["FeatureJudge"]
@@ -61,6 +71,13 @@ class FeatureJudge:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "space", as_space(self.space, source="the judge's space"))
+        for name, value, known in (
+            ("metric", self.metric, METRICS),
+            ("standardise", self.standardise, STANDARDISATIONS),
+        ):
+            if value not in known:
+                raise InputError(f"{name}='{value}' is unknown", remedy=f"choose one of {', '.join(known)}")
         if self.temperature is not None and not (np.isfinite(self.temperature) and self.temperature > 0):
             raise InputError(
                 f"the temperature {self.temperature} is not above 0", remedy="give a positive number or none"

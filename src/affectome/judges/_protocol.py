@@ -35,8 +35,8 @@ class Answers:
 class Judge(Protocol):
     """Anything that names the odd one out.
 
-    A judge looks stimuli up by id (``questions.ids[questions.triplets]``), never by slot or by
-    place in the batch: the same trial gets the same distribution of answers wherever it stands.
+    A judge looks stimuli up by id (``questions.ids``), never by slot or by place in the batch: the same trial gets the
+    same distribution of answers wherever it stands.
     """
 
     def describe(self) -> Mapping[str, Any]:

@@ -1,6 +1,21 @@
 """One function per figure: a result in, a matplotlib Figure out. Nothing is computed here."""
 
+from affectome.plotting._categories import plot_category_scores
 from affectome.plotting._correlations import plot_rating_correlations
-from affectome.plotting._style import COLUMN_WIDTH, PAGE_WIDTH, house_style, save_figure
+from affectome.plotting._map import plot_map
+from affectome.plotting._style import COLUMN_WIDTH, PAGE_WIDTH, house_style, save_figure, system_colours
+from affectome.plotting._systems import plot_accuracy, plot_agreement, plot_component_sizes
 
-__all__ = ["COLUMN_WIDTH", "PAGE_WIDTH", "house_style", "plot_rating_correlations", "save_figure"]
+__all__ = [
+    "COLUMN_WIDTH",
+    "PAGE_WIDTH",
+    "house_style",
+    "plot_accuracy",
+    "plot_agreement",
+    "plot_category_scores",
+    "plot_component_sizes",
+    "plot_map",
+    "plot_rating_correlations",
+    "save_figure",
+    "system_colours",
+]

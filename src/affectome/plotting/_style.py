@@ -14,11 +14,23 @@ from matplotlib.figure import Figure
 
 from affectome._files import atomic_path
 
-__all__ = ["COLUMN_WIDTH", "PAGE_WIDTH", "house_style", "save_figure"]
+__all__ = ["COLUMN_WIDTH", "PAGE_WIDTH", "OKABE_ITO", "house_style", "save_figure", "system_colours"]
 
 #: Widths of one column and of the page, in inches (89 and 183 mm).
 COLUMN_WIDTH = 3.5
 PAGE_WIDTH = 7.2
+
+#: Eight colours that readers with any colour vision can tell apart (Okabe & Ito 2008), strongest first.
+OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+
+#: Systems of the paper keep their colour in every figure of every study.
+_KNOWN = {
+    "human_category": OKABE_ITO[0],
+    "human_dimension": OKABE_ITO[4],
+    "language": OKABE_ITO[2],
+    "llm": OKABE_ITO[3],
+    "mllm": OKABE_ITO[1],
+}
 
 _STYLE: dict[str, Any] = {
     "font.family": "sans-serif",
@@ -40,6 +52,21 @@ _STYLE: dict[str, Any] = {
     "figure.dpi": 100,
     "savefig.dpi": 200,
 }
+
+
+def system_colours(systems: Sequence[str]) -> dict[str, str]:
+    """One colour per system, the same in every figure of a study.
+
+    Examples
+    --------
+    >>> system_colours(["mine", "mllm"])
+    {'mine': '#0072B2', 'mllm': '#D55E00'}
+    """
+    taken = {_KNOWN[name] for name in systems if name in _KNOWN}
+    free = [colour for colour in OKABE_ITO if colour not in taken] or list(OKABE_ITO)
+    new = [name for name in systems if name not in _KNOWN]
+    given = {name: free[k % len(free)] for k, name in enumerate(new)}
+    return {name: _KNOWN.get(name) or given[name] for name in systems}
 
 
 @contextmanager

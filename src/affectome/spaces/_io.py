@@ -43,7 +43,7 @@ def write_space(path: str | os.PathLike[str], space: pd.DataFrame, metadata: Map
     checked = as_space(space)
     suffix = Path(path).suffix.lower()
     if suffix == ".parquet":
-        write_parquet(path, pa.Table.from_pandas(checked), {"kind": "space", **(metadata or {})})
+        write_parquet(path, pa.Table.from_pandas(checked), {**(metadata or {}), "kind": "space"})
     elif suffix in (".csv", ".tsv"):
         with atomic_path(path) as temporary:
             checked.to_csv(temporary, sep="," if suffix == ".csv" else "\t", lineterminator="\n")

@@ -11,7 +11,9 @@ from affectome.stimuli._datasets import (
     load_mind_captioning,
     video_id,
 )
-from affectome.stimuli._io import MEDIA_SUFFIXES, read_captions, read_stimuli
+from affectome.stimuli._fetch import data_folder, fetch_dataset
+from affectome.stimuli._io import MEDIA_SUFFIXES, read_captions, read_stimuli, write_stimuli
+from affectome.stimuli._public import OPENNEURO, PUBLIC_DATASETS, PublicDataset, PublicFile
 from affectome.stimuli._set import StimulusSet
 
 __all__ = [
@@ -20,13 +22,20 @@ __all__ = [
     "MEDIA_SUFFIXES",
     "N_PRESENTATIONS",
     "N_VIDEOS",
+    "OPENNEURO",
+    "PUBLIC_DATASETS",
     "CheckReport",
+    "PublicDataset",
+    "PublicFile",
     "StimulusSet",
     "check_stimuli",
+    "data_folder",
+    "fetch_dataset",
     "load_cowen_keltner",
     "load_horikawa_features",
     "load_mind_captioning",
     "read_captions",
     "read_stimuli",
     "video_id",
+    "write_stimuli",
 ]

@@ -45,7 +45,10 @@ def check_stimuli(stimuli: StimulusSet) -> CheckReport:
     without_video = [i for i in stimuli.ids if i not in stimuli.videos]
     if without_video and stimuli.videos:
         warnings.append(f"{len(without_video)} stimuli have no video, others do ({cut_short(without_video)}).")
-    empty = [i for i, path in stimuli.videos.items() if path.stat().st_size == 0]
+    absent = [i for i, path in stimuli.videos.items() if not path.is_file()]
+    if absent:
+        warnings.append(f"{len(absent)} videos are not where they should be ({cut_short(absent)}).")
+    empty = [i for i, path in stimuli.videos.items() if path.is_file() and path.stat().st_size == 0]
     if empty:
         warnings.append(f"{len(empty)} videos are empty files ({cut_short(empty)}).")
     summary: dict[str, tuple[int, float, float]] = {}

@@ -84,7 +84,7 @@ def load_cowen_keltner(path: str | os.PathLike[str]) -> StimulusSet:
     frame = read_indexed_table(path, id_column="Filename", repeated_columns=True)
     if frame.shape[1] < _N_CATEGORIES + _N_DIMENSIONS:
         raise InputError(
-            f"has {frame.shape[1]} rating columns, fewer than {_N_CATEGORIES} categories and {_N_DIMENSIONS} dimensions",
+            f"has {frame.shape[1]} rating columns, not the {_N_CATEGORIES} categories and {_N_DIMENSIONS} dimensions",
             source=path,
             remedy="download the ratings file again",
         )
@@ -197,13 +197,17 @@ def _read_semantic(source: Path) -> pd.DataFrame:
 
 
 def _read_mat(source: Path) -> pd.DataFrame:
+    import zlib
+
     from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
 
     try:
-        content = loadmat(source, squeeze_me=True, struct_as_record=False)
+        with open(source, "rb") as handle:
+            content = loadmat(handle, squeeze_me=True, struct_as_record=False)
     except FileNotFoundError as error:
         raise InputError("there is no such file", source=source, remedy="check the path") from error
-    except (OSError, ValueError, TypeError, NotImplementedError) as error:
+    except (OSError, ValueError, TypeError, NotImplementedError, MatReadError, zlib.error) as error:
         raise InputError("is not a whole MATLAB v5 file", source=source, remedy="download it again") from error
     layer = content.get("L")
     if layer is None or not hasattr(layer, "feat") or not hasattr(layer, "featname"):

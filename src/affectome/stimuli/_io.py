@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from affectome._files import atomic_path, write_parquet
 from affectome._tables import read_indexed_table, read_table, row_name
 from affectome.errors import InputError
 from affectome.stimuli._set import StimulusSet
 
-__all__ = ["MEDIA_SUFFIXES", "read_captions", "read_stimuli"]
+__all__ = ["MEDIA_SUFFIXES", "read_captions", "read_stimuli", "write_stimuli"]
 
 #: Files of a stimulus folder that count as clips.
 MEDIA_SUFFIXES = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".gif")
@@ -40,7 +41,8 @@ def read_stimuli(path: str | os.PathLike[str], *, id_column: str = "id") -> Stim
 def _from_table(source: Path, id_column: str) -> StimulusSet:
     header = read_table(source, text_columns=(id_column,)).columns
     text = [name for name in header if name == "video" or name == "caption" or str(name).startswith("caption_")]
-    frame = read_indexed_table(source, id_column=id_column, text_columns=text).fillna("")
+    frame = read_indexed_table(source, id_column=id_column, text_columns=text)
+    frame[text] = frame[text].fillna("")
     captions: dict[str, tuple[str, ...]] = {}
     caption_columns = [name for name in text if name != "video"]
     for row in frame[caption_columns].itertuples(name=None):
@@ -60,6 +62,23 @@ def _from_table(source: Path, id_column: str) -> StimulusSet:
                 )
             videos[str(name)] = video
     return StimulusSet(tuple(frame.index), captions=captions, videos=videos, source=str(source))
+
+
+def write_stimuli(path: str | os.PathLike[str], stimuli: StimulusSet) -> None:
+    """Write ids and captions as a stimulus table, CSV or Parquet; clips and spaces have files of their own."""
+    import pyarrow as pa
+
+    most = max((len(texts) for texts in stimuli.captions.values()), default=0)
+    columns = {
+        f"caption_{k + 1:0{len(str(most))}d}": [(*stimuli.captions[i], *[""] * most)[k] for i in stimuli.ids]
+        for k in range(most)
+    }
+    frame = pd.DataFrame({"id": list(stimuli.ids), **columns})
+    if Path(path).suffix.lower() == ".parquet":
+        write_parquet(path, pa.Table.from_pandas(frame, preserve_index=False), {"kind": "stimuli"})
+        return
+    with atomic_path(path) as temporary:
+        frame.to_csv(temporary, index=False, lineterminator="\n")
 
 
 def _from_folder(folder: Path) -> StimulusSet:
@@ -82,7 +101,10 @@ def _from_folder(folder: Path) -> StimulusSet:
         videos[clip.stem] = clip
         text = clip.with_suffix(".txt")
         if text.is_file():
-            lines = text.read_text(encoding="utf-8-sig").splitlines()
+            try:
+                lines = text.read_text(encoding="utf-8-sig").splitlines()
+            except UnicodeDecodeError as error:
+                raise InputError("is not UTF-8 text", source=text, remedy="save it as UTF-8") from error
             captions[clip.stem] = tuple(line.strip() for line in lines if line.strip())
     return StimulusSet(tuple(videos), captions=captions, videos=videos, source=str(folder))
 

@@ -59,6 +59,11 @@ class StimulusSet:
                     source=self.source,
                     remedy="make the ids match",
                 )
+        for name, texts in self.captions.items():
+            if isinstance(texts, str):
+                raise InputError(
+                    f"the captions of '{name}' are one text", source=self.source, remedy="give a list of texts"
+                )
         captions = {str(i): tuple(texts) for i, texts in self.captions.items()}
         reference = pd.DataFrame({"present": 1.0}, index=pd.Index(ids, name="id"))
         spaces = {}
@@ -111,4 +116,4 @@ class StimulusSet:
 
     def with_captions(self, captions: Mapping[str, Sequence[str]]) -> StimulusSet:
         """The same stimuli with these captions; ids that are not in the set are refused."""
-        return replace(self, captions={str(i): tuple(texts) for i, texts in captions.items()})
+        return replace(self, captions=captions)  # type: ignore[arg-type]  # checked and copied by the constructor

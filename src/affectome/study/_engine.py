@@ -26,7 +26,7 @@ from affectome.study._io import read_record, write_record
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["Stage", "StageRecord", "locked", "run_stages"]
+__all__ = ["Stage", "StageRecord", "StageState", "locked", "run_stages", "stage_states"]
 
 STATE = ".affectome"
 
@@ -157,6 +157,44 @@ def run_stages(
             progress(stage.name, "reused")
         done[stage.name] = record
     return list(done.values())
+
+
+@dataclass(frozen=True, eq=False)
+class StageState:
+    """Where a stage stands.
+
+    Attributes
+    ----------
+    name : str
+    state : str
+        ``"done"``; ``"stale"``, when it ran but something it depends on has changed; ``"open"``, when it
+        never finished; ``"waiting"``, when a stage before it has to run first.
+    seconds : float or None
+        How long it took when it last ran.
+    """
+
+    name: str
+    state: str
+    seconds: float | None
+
+
+def stage_states(stages: Sequence[Stage], results: Path) -> list[StageState]:
+    """Say what a run would do, without doing it."""
+    digests: dict[Path, str] = {}
+    done: dict[str, StageRecord] = {}
+    states = []
+    for stage in stages:
+        ran = _place(results, stage.name).is_file()
+        if any(name not in done for name in stage.after):
+            states.append(StageState(stage.name, "waiting", None))
+            continue
+        record = _finished(stage, _key(stage, done, digests), results)
+        if record is not None:
+            done[stage.name] = record
+            states.append(StageState(stage.name, "done", record.seconds))
+        else:
+            states.append(StageState(stage.name, "stale" if ran else "open", None))
+    return states
 
 
 def _place(results: Path, name: str) -> Path:

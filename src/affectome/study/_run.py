@@ -10,12 +10,15 @@ from typing import Any
 
 from affectome._files import make_folder
 from affectome._progress import Progress
-from affectome.study._engine import StageRecord, locked, run_stages
+from affectome.errors import InputError
+from affectome.study._engine import Stage, StageRecord, StageState, locked, run_stages, stage_states
+from affectome.study._figures import comparison_figures
 from affectome.study._io import write_provenance, write_summary
+from affectome.study._meaning import meaning_stages
 from affectome.study._schema import Study, read_study
-from affectome.study._stages import study_stages
+from affectome.study._stages import Plan, behavior_stages
 
-__all__ = ["StudyResult", "run_study"]
+__all__ = ["StudyResult", "run_study", "study_status"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +38,11 @@ class StudyResult:
     results: Path
     summary: Mapping[str, Any]
     records: tuple[StageRecord, ...]
+
+    @property
+    def report(self) -> Path:
+        """The page to read."""
+        return self.results / "report.html"
 
 
 def _silent(done: int, total: int, /, *, detail: str = "") -> None:
@@ -74,18 +82,61 @@ def run_study(
     """
     source = Path(path)
     study = read_study(source)
-    folder = make_folder(source.parent / "results" if results is None else Path(results))
+    folder = make_folder(_results_folder(source, results))
+    show = progress or (lambda name, state: _silent)
     with locked(folder):
-        stages = study_stages(study, folder, n_jobs=n_jobs)
-        records = run_stages(stages, folder, progress=progress or (lambda name, state: _silent))
+        records = run_stages(_stages(Plan(study, folder, n_jobs)), folder, progress=show)
         summary = _summary(study, records)
         write_summary(folder / "summary.json", summary)
         write_provenance(folder / "provenance.json", study, source, records)
+        records += run_stages([_report(folder, study, summary, records)], folder, progress=show)
     return StudyResult(folder, summary, tuple(records))
+
+
+def study_status(path: str | os.PathLike[str], results: str | os.PathLike[str] | None = None) -> list[StageState]:
+    """Say of every stage whether it is done, stale, open or waiting; nothing is run or written.
+
+    Parameters
+    ----------
+    path
+        A ``study.toml``.
+    results
+        Results folder; by default ``results`` beside the study file.
+    """
+    source = Path(path)
+    study = read_study(source)
+    return stage_states(_stages(Plan(study, _results_folder(source, results))), _results_folder(source, results))
+
+
+def _results_folder(source: Path, results: str | os.PathLike[str] | None) -> Path:
+    folder = source.parent / "results" if results is None else Path(results)
+    if folder.exists() and not folder.is_dir():
+        raise InputError("is a file, not a results folder", source=folder, remedy="choose another --out")
+    return folder
+
+
+def _stages(plan: Plan) -> list[Stage]:
+    return [*behavior_stages(plan), *meaning_stages(plan), comparison_figures(plan)]
+
+
+def _report(folder: Path, study: Study, summary: Mapping[str, Any], records: Sequence[StageRecord]) -> Stage:
+    def run(progress: Progress) -> Mapping[str, Any]:
+        from affectome.report import write_report
+
+        write_report(folder)
+        return {}
+
+    parameters = {
+        "summary": summary,
+        "study": study.model_dump(mode="json"),
+        "outputs": {record.name: dict(record.outputs) for record in records},
+    }
+    return Stage("report", run, ("report.html",), parameters)
 
 
 def _summary(study: Study, records: Sequence[StageRecord]) -> dict[str, Any]:
     by_name = {record.name: record for record in records}
+    top = f"top{study.interpretation.top}_nearest_centroid"
     systems: dict[str, Any] = {}
     for name in study.systems:
         of_system = [record for record in records if record.name.endswith(f"/{name}")]
@@ -97,14 +148,24 @@ def _summary(study: Study, records: Sequence[StageRecord]) -> dict[str, Any]:
             "n_components": embedding["n_components"],
             "seconds": round(sum(record.seconds for record in of_system), 3),
             "embedding": embedding,
+            "components": by_name[f"components/{name}"].summary,
         }
-        if f"interpretation/{name}" in by_name:
-            entry["interpretation"] = by_name[f"interpretation/{name}"].summary
+        for key, stage in (
+            ("captions", "captions"),
+            ("interpretation", "interpretation"),
+            (top, "categories"),
+            ("map", "map"),
+        ):
+            if f"{stage}/{name}" in by_name:
+                entry[key] = by_name[f"{stage}/{name}"].summary
         systems[name] = entry
-    return {
+    summary: dict[str, Any] = {
         "study": study.study.model_dump(),
         "stimuli": by_name["stimuli"].summary,
         "triplets": by_name["questions"].summary,
         "systems": systems,
-        "seconds": round(sum(record.seconds for record in records), 3),
     }
+    for key in ("agreement", "rating_spaces"):
+        if key in by_name:
+            summary[key] = by_name[key].summary
+    return {**summary, "seconds": round(sum(record.seconds for record in records), 3)}

@@ -42,6 +42,15 @@ class Stimuli(_Table):
     id_column: str = Field(default="id", description="Id column of a stimulus table.")
 
 
+class Captions(_Table):
+    """Sentences about the stimuli, beside those of the stimulus table."""
+
+    path: str = Field(description="A table with one row per caption.")
+    dataset: Literal["mind-captioning"] | None = Field(default=None, description="The file of this public dataset.")
+    id_column: str = Field(default="id", description="Name of the id column.")
+    text_column: str = Field(default="caption", description="Name of the caption column.")
+
+
 class SpaceFile(_Table):
     """A named space read from a table."""
 
@@ -59,11 +68,23 @@ class FeatureJudgeTable(_Table):
     temperature: float | None = Field(default=None, gt=0, description="Choice noise; without it the judge never errs.")
 
 
+class SentenceJudgeTable(_Table):
+    """A language system: the captions through a sentence encoder, compared by cosine."""
+
+    kind: Literal["sentences"]
+    model: str = Field(
+        default="sentence-transformers/all-MiniLM-L6-v2", description="Model folder, or an id on the Hugging Face hub."
+    )
+    batch_size: Positive = Field(default=64, description="Sentences encoded together.")
+    device: str | None = Field(default=None, description="cpu, cuda, mps; by default what torch finds.")
+    temperature: float | None = Field(default=None, gt=0, description="Choice noise; without it the judge never errs.")
+
+
 class System(_Table):
     """One system under study: who answers the questions."""
 
     label: str | None = Field(default=None, description="How figures and the report call it.")
-    judge: FeatureJudgeTable
+    judge: Annotated[FeatureJudgeTable | SentenceJudgeTable, Field(discriminator="kind")]
 
 
 class Triplets(_Table):
@@ -98,6 +119,14 @@ class Interpretation(_Table):
         default_factory=list, description="Spaces whose columns are correlated with the components."
     )
     alpha: float = Field(default=0.05, gt=0, lt=1, description="Threshold on q after the correction over the table.")
+    categories: str | None = Field(default=None, description="Space whose largest column labels each stimulus.")
+    ties: Literal["random", "first", "drop"] = Field(default="random", description="How tied labels are resolved.")
+    top: Positive = Field(default=3, description="Nearest centroids among which the own category counts as found.")
+    most_common: Positive = Field(default=17, description="Categories of the second, smaller classification.")
+    drop_duplicates: bool = Field(default=True, description="Leave out the repeated clips of the dataset.")
+    permutations: Positive = Field(default=200, description="Label permutations behind the null.")
+    perplexity: float = Field(default=30.0, gt=0, description="Of the t-SNE map.")
+    captions: Positive = Field(default=5, description="Strongest stimuli shown per component, with a caption each.")
 
 
 class Study(_Table):
@@ -105,6 +134,7 @@ class Study(_Table):
 
     study: About
     stimuli: Stimuli
+    captions: Captions | None = None
     spaces: dict[Name, SpaceFile] = Field(default_factory=dict)
     triplets: Triplets
     systems: dict[Name, System] = Field(min_length=1)
@@ -118,7 +148,9 @@ class Study(_Table):
 
     def spaces_used(self) -> list[str]:
         """Names of the stimulus spaces that a judge or an analysis reads, each once."""
-        return list(dict.fromkeys([*(s.judge.space for s in self.systems.values()), *self.interpretation.ratings]))
+        judged = [s.judge.space for s in self.systems.values() if isinstance(s.judge, FeatureJudgeTable)]
+        labels = [] if self.interpretation.categories is None else [self.interpretation.categories]
+        return list(dict.fromkeys([*judged, *self.interpretation.ratings, *labels]))
 
 
 def read_study(path: str | os.PathLike[str], *, environment: Mapping[str, str] | None = None) -> Study:
@@ -183,6 +215,7 @@ def _expand(value: Any, variables: Mapping[str, str], source: Path, where: tuple
 
 
 def _key(where: tuple[str | int, ...]) -> str:
+    where = tuple(part for k, part in enumerate(where) if not (part in _JUDGES and k and where[k - 1] == "judge"))
     table, last = where[:-1], where[-1]
     return f"[{'.'.join(map(str, table))}] {last}" if table else f"[{last}]"
 
@@ -196,6 +229,9 @@ def _explain(error: ValidationError, source: Path) -> InputError:
         return InputError(problem, source=source, where=where, remedy=remedy)
     listed = "".join(f"\n  {where}: {problem}; {remedy}" for where, problem, remedy in lines)
     return InputError(f"has {len(faults)} faults:{listed}", source=source)
+
+
+_JUDGES: dict[str, Any] = {"features": FeatureJudgeTable, "sentences": SentenceJudgeTable}
 
 
 def _line(fault: Any) -> tuple[str, str, str]:
@@ -219,8 +255,13 @@ def _fields(where: tuple[str | int, ...]) -> list[str]:
     for part in where:
         if isinstance(model, type) and issubclass(model, BaseModel):
             model = model.model_fields[str(part)].annotation
+        elif part in _JUDGES:  # pydantic names the kind of judge in the place of a fault
+            model = _JUDGES[str(part)]
         else:  # a table of tables: any name leads to its value type
             model = model.__args__[1]
+        optional = [kind for kind in getattr(model, "__args__", ()) if kind is not type(None)]
+        if len(optional) == 1:
+            model = optional[0]
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
         return []
     return list(model.model_fields)
@@ -241,7 +282,19 @@ def _absolute(study: Study, source: Path) -> Study:
         return table.model_copy(update={"path": str(target)})
 
     spaces = {name: resolve(table, f"spaces.{name}") for name, table in study.spaces.items()}
-    return study.model_copy(update={"stimuli": resolve(study.stimuli, "stimuli"), "spaces": spaces})
+    captions = None if study.captions is None else resolve(study.captions, "captions")
+    stimuli = resolve(study.stimuli, "stimuli")
+    systems = {name: _with_model_folder(system, folder) for name, system in study.systems.items()}
+    return study.model_copy(update={"stimuli": stimuli, "captions": captions, "spaces": spaces, "systems": systems})
+
+
+def _with_model_folder(system: System, folder: Path) -> System:
+    """An encoder that is a folder beside the study file, by its full path; a hub id as it is."""
+    judge = system.judge
+    if not isinstance(judge, SentenceJudgeTable) or not (folder / Path(judge.model).expanduser()).is_dir():
+        return system
+    found = str((folder / Path(judge.model).expanduser()).resolve())
+    return system.model_copy(update={"judge": judge.model_copy(update={"model": found})})
 
 
 #: Spaces that come with a dataset.
@@ -265,14 +318,17 @@ def _check_names(study: Study, source: Path) -> Study:
     for name, system in study.systems.items():
         if name in known:
             raise fail(f"[systems.{name}]", f"a space is called '{name}' too", "rename the system")
-        if system.judge.space not in known:
+        if isinstance(system.judge, FeatureJudgeTable) and system.judge.space not in known:
             near = difflib.get_close_matches(system.judge.space, known, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"the spaces are {', '.join(known) or 'none'}"
             raise fail(f"[systems.{name}.judge] space", f"there is no space '{system.judge.space}'", hint)
-    for name in study.interpretation.ratings:
+    named = [("ratings", name) for name in study.interpretation.ratings]
+    if study.interpretation.categories is not None:
+        named.append(("categories", study.interpretation.categories))
+    for key, name in named:
         if name not in known:
             raise fail(
-                "[interpretation] ratings",
+                f"[interpretation] {key}",
                 f"there is no space '{name}'",
                 f"the spaces are {', '.join(known) or 'none'}",
             )

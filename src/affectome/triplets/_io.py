@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 __all__ = ["read_triplets", "write_triplets"]
 
 _TEXT = (".txt", ".csv", ".tsv", "")
+_WHOLE = re.compile(r"[+-]?\d+(\.\d*)?(e[+-]?\d+)?", re.IGNORECASE)
 _PROBABILITIES = ("p_a", "p_b", "p_c")
 
 
@@ -58,7 +60,7 @@ def read_triplets(path: str | os.PathLike[str], *, stimuli: int | Sequence[str] 
         rows = _read_text(source)
     else:
         raise InputError(f"'{suffix}' is no triplet format", source=source, remedy="use .parquet, .npy or .txt")
-    if len(rows) == 0:
+    if rows.shape[:1] == (0,):
         raise _empty(source)
     n_known = None if stimuli is None else len(stimulus_ids(stimuli))
     rows = check_indices(rows, n_known, source=source)
@@ -132,7 +134,7 @@ def _read_npy(source: Path) -> NDArray[Any]:
 def _read_text(source: Path) -> NDArray[Any]:
     try:
         with open(source, "rb") as handle:
-            first = handle.readline()
+            first = next((line for line in handle if line.strip() and not line.lstrip().startswith(b"#")), b"")
             handle.seek(0, os.SEEK_END)
             size = handle.tell()
             if size == 0:
@@ -143,9 +145,11 @@ def _read_text(source: Path) -> NDArray[Any]:
         raise InputError("there is no such file", source=source, remedy="check the path") from error
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", source=source, remedy="check the path") from error
+    if not first:
+        raise _empty(source)
     separator = "," if b"," in first else None
     try:
-        rows = np.loadtxt(source, dtype=np.int64, delimiter=separator, ndmin=2, encoding="utf-8-sig")
+        rows = np.loadtxt(source, dtype=np.float64, delimiter=separator, ndmin=2, encoding="utf-8-sig")
     except (ValueError, OverflowError) as error:
         raise _bad_line(source, separator) or InputError(
             f"cannot be parsed ({error})", source=source, remedy="give three indices a line"
@@ -167,7 +171,7 @@ def _bad_line(source: Path, separator: str | None) -> InputError | None:
             parts = text.split(separator)
             if not text or text.startswith("#"):
                 continue
-            if len(parts) != 3 or not all(part.strip().lstrip("+-").isdigit() for part in parts):
+            if len(parts) != 3 or not all(_WHOLE.fullmatch(part.strip()) for part in parts):
                 shown = text if len(text) <= 40 else text[:37] + "..."
                 return InputError(
                     f"'{shown}' is not three stimulus indices"
@@ -220,4 +224,4 @@ def _write_own(target: Path, trials: TripletSet) -> None:
     if trials.block is not None:
         columns["block"] = trials.block
     table = pa.table({name: np.ascontiguousarray(values) for name, values in columns.items()})
-    write_parquet(target, table, {"kind": "triplets", "ids": list(trials.ids), **trials.metadata})
+    write_parquet(target, table, {**trials.metadata, "kind": "triplets", "ids": list(trials.ids)})

@@ -18,6 +18,10 @@ Design = Literal["random", "exhaustive", "repeated", "balanced"]
 DESIGNS: tuple[str, ...] = get_args(Design)
 
 
+#: An exhaustive design beyond this would not fit the memory of a laptop.
+MOST_TRIPLETS = 200_000_000
+
+
 def sample_triplets(
     stimuli: int | Sequence[str],
     n: int | None = None,
@@ -45,8 +49,8 @@ def sample_triplets(
             slots drawn anew each time;
         ``"balanced"``
             different triplets in which every stimulus appears equally often (counts differ by at
-            most one in all but very dense designs) and every pair as evenly as a greedy search
-            finds.
+            most one, or two where more than a few percent of all triplets are asked) and every
+            pair as evenly as a greedy search finds.
     seed
         Everything random is drawn from it. Slots are always shuffled, so that a position never
         carries information about a stimulus.
@@ -67,6 +71,9 @@ def sample_triplets(
     4
     """
     ids = stimulus_ids(stimuli)
+    if n is not None and n != int(n):
+        raise InputError(f"n={n} is no whole number", remedy="ask for a whole number of triplets")
+    n, seed, repeats = None if n is None else int(n), int(seed), int(repeats)
     if design not in DESIGNS:
         raise InputError(f"'{design}' is no triplet design", remedy=f"choose one of {', '.join(DESIGNS)}")
     if repeats < 1 or (repeats > 1 and design != "repeated"):
@@ -76,6 +83,10 @@ def sample_triplets(
     rng = np.random.default_rng(seed)
     pool = _pool(ids, subset, rng)
     total = math.comb(len(pool), 3)
+    if design == "exhaustive" and total > MOST_TRIPLETS:
+        raise InputError(
+            f"{len(pool):,} stimuli make {total:,} triplets, too many to ask all of them", remedy="choose a subset"
+        )
     if total == 0:
         raise InputError(f"{len(pool)} stimuli make no triplet", remedy="give at least three")
     if n is None:

@@ -106,7 +106,7 @@ class TripletSet:
     def __getitem__(self, key: Any) -> TripletSet:
         if isinstance(key, tuple):  # scikit-learn asks for X[rows, ...]
             rows, *rest = key
-            if rest not in ([], [Ellipsis]):
+            if len(rest) > 1 or (rest and rest[0] is not Ellipsis):
                 raise IndexError("a TripletSet is indexed by trial only")
             key = rows
         if isinstance(key, (int, np.integer)):
@@ -167,7 +167,10 @@ def check_indices(
         )
     if array.shape[0] == 0:
         return np.empty((0, 3), np.int32)
-    whole = array.dtype.kind in "iu" or (array.dtype.kind == "f" and np.array_equal(array, np.round(array)))
+    if array.dtype.kind == "f":
+        whole = bool(np.isfinite(array).all() and np.array_equal(array, np.round(array)))
+    else:
+        whole = array.dtype.kind in "iu"
     if not whole:
         raise InputError("the triplets are not whole numbers", source=source, remedy="give stimulus indices")
     limit = np.iinfo(np.int32).max if n_stimuli is None else n_stimuli
@@ -191,7 +194,7 @@ def check_indices(
             where=f"row {same[0] + 1}",
             remedy="show three different stimuli",
         )
-    return np.ascontiguousarray(array, dtype=np.int32)
+    return np.array(array, dtype=np.int32, order="C")  # a copy: the set must not change with the caller's array
 
 
 def check_choice(choice: ArrayLike, n: int, *, source: str | os.PathLike[str] | None = None) -> NDArray[np.int8]:

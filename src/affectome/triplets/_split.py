@@ -38,11 +38,10 @@ def split_triplets(trials: TripletSet, sizes: Sequence[int | float], *, seed: in
     """
     _, group = np.unique(trials.keys(), return_inverse=True)
     n_groups = int(group.max()) + 1 if len(group) else 0
-    if all(isinstance(size, (int, np.integer)) for size in sizes):
-        counts = [int(size) for size in sizes]
-    else:
-        counts = [int(np.floor(size * n_groups + 1e-9)) for size in sizes]
-    if any(count < 1 for count in counts) or sum(counts) > n_groups:
+    whole = all(isinstance(size, (int, np.integer)) for size in sizes)
+    wanted = np.array(sizes, dtype=np.float64) if whole else np.floor(np.array(sizes) * n_groups + 1e-9)
+    counts = [int(count) if np.isfinite(count) else 0 for count in wanted]
+    if not counts or any(count < 1 for count in counts) or sum(counts) > n_groups:
         raise InputError(
             f"parts of {', '.join(str(size) for size in sizes)} do not fit {n_groups:,} different triplets",
             remedy="give positive sizes that sum to no more",

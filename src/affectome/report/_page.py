@@ -1,0 +1,124 @@
+"""What the page says, and in which words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Picture", "Results", "render_page"]
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A figure as a data address, with its size in pixels."""
+
+    address: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """What a results folder holds.
+
+    Attributes
+    ----------
+    summary, provenance : dict
+        The content of the two JSON files.
+    pictures : dict from figure name to Picture
+    captions : dict from system to rows (component, id, weight, caption)
+    """
+
+    summary: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    pictures: Mapping[str, Picture]
+    captions: Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+def render_page(results: Results) -> str:
+    """The whole page as text; every name and caption is escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("affectome.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(number=_number, percent=_percent, small=_small)
+    summary = results.summary
+    top_key = next((key for s in summary["systems"].values() for key in s if key.endswith("_nearest_centroid")), None)
+    return environment.get_template("page.html.j2").render(
+        summary=summary,
+        provenance=results.provenance,
+        pictures=results.pictures,
+        captions={name: _by_component(rows) for name, rows in results.captions.items()},
+        labels={name: system["label"] for name, system in summary["systems"].items()},
+        top_key=top_key,
+        findings=_findings(summary, top_key),
+        settings=json.dumps(results.provenance["study"], indent=2, ensure_ascii=False),
+        ratings=_ratings_by_component(summary),
+    )
+
+
+def _by_component(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    grouped: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        grouped.setdefault(row["component"], []).append(row)
+    return grouped
+
+
+def _ratings_by_component(summary: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    return {
+        name: {row["name"]: row["top_ratings"] for row in system.get("interpretation", {}).get("components", [])}
+        for name, system in summary["systems"].items()
+    }
+
+
+def _findings(summary: Mapping[str, Any], top_key: str | None) -> list[str]:
+    """The answers in sentences, each with its interval."""
+    systems = summary["systems"]
+    ranked = sorted(systems.values(), key=lambda s: -s["held_out_accuracy"]["value"])
+    sentences = []
+    for system in ranked:
+        score = system["held_out_accuracy"]
+        sentences.append(
+            f"{system['label']}: {system['n_components']} components predict {_percent(score['value'])} of held-out choices "
+            f"({100 * score['level']:g}% interval {_percent(score['ci_low'])} to {_percent(score['ci_high'])}; chance 33.3%)."
+        )
+    if "agreement" in summary:
+        names = {name: system["label"] for name, system in systems.items()}
+        pairs = sorted(summary["agreement"]["pairs"], key=lambda pair: -pair["value"])
+        told = [f"{names[p['first']]} and {names[p['second']]} on {_percent(p['value'])}" for p in pairs]
+        sentences.append(f"The same odd one is chosen by {', by '.join(told)} of triplets (chance 33.3%).")
+    if top_key is not None:
+        for system in ranked:
+            found = system[top_key]
+            circular = (
+                " Its choices were made from these very categories, so this is circular." if found["circular"] else ""
+            )
+            sentences.append(
+                f"{system['label']}: {_percent(found['value'])} of stimuli lie near their own category (among the "
+                f"{found['top']} nearest of {found['n_classes']} centroids, leave-one-out; {_percent(found['balanced'])} "
+                f"balanced over categories; always naming the commonest gives {_percent(found['prior'])}, "
+                f"permuted labels up to {_percent(found['null_high'])}, p = {_small(found['p'])}).{circular}"
+            )
+    return sentences
+
+
+def _number(value: float, digits: int = 3) -> str:
+    return f"{value:.{digits}f}"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}%"
+
+
+def _small(value: float) -> str:
+    """A probability that may be tiny."""
+    if value == 0:
+        return "< 1e-300"
+    return f"{value:.3f}" if value >= 0.001 else f"{value:.0e}"

@@ -1,0 +1,102 @@
+from itertools import pairwise
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from affectome._numba import kernel_threads
+from affectome.embedding._kernels import adam_steps, pair_similarities
+
+
+def make_problem(seed, *, soft, n=15, p=8, t=300):
+    rng = np.random.default_rng(seed)
+    triplets = np.argsort(rng.random((t, n)), axis=1)[:, :3].astype(np.int32)
+    q = rng.dirichlet([1, 1, 1], t) if soft else np.tile([0.0, 0.0, 1.0], (t, 1))
+    targets = q.astype(np.float32) if soft else np.empty((0, 3), np.float32)
+    x = rng.uniform(0, 1, (n, p)).astype(np.float32)
+    return SimpleNamespace(x=x, triplets=triplets, targets=targets, q=targets.astype(float) if soft else q)
+
+
+def run_kernel(problem, *, batch, block=64, rate=0.05, l1=0.002, beta1=0.9, beta2=0.999, cuts=(), threads=1):
+    """Run the kernel from fresh moments, in one call or cut at these trial numbers."""
+    x, t = problem.x.copy(), len(problem.triplets)
+    first, second = np.zeros_like(x), np.zeros_like(x)
+    gradients = np.full(
+        (-(-batch // block), *x.shape), np.nan, np.float32
+    )  # scratch: whatever is in it must not matter
+    order, total, step = np.arange(t, dtype=np.int32), 0.0, 0
+    with kernel_threads(threads):
+        for start, stop in pairwise([0, *cuts, t]):
+            loss, step = adam_steps(
+                x, first, second, gradients, problem.triplets, problem.targets, order,
+                start, stop, batch, block, step, rate, l1, beta1, beta2,
+            )  # fmt: skip
+            total += loss
+    return SimpleNamespace(x=x, first=first, second=second, loss=total, step=step)
+
+
+@pytest.mark.parametrize("soft", [False, True], ids=["hard", "soft"])
+@pytest.mark.parametrize("batch", [300, 128, 37], ids=["one step", "three steps", "nine steps"])
+def test_adam_kernel_equals_its_plain_twin(soft, batch, adam_twin):
+    problem = make_problem(3, soft=soft)
+    got = run_kernel(problem, batch=batch)
+    x, m, v, loss, step = adam_twin(problem.x, problem.triplets, problem.q, batch=batch, rate=0.05, l1=0.002)
+    assert got.step == step == -(-300 // batch)
+    np.testing.assert_allclose(got.x, x, atol=1e-5)
+    np.testing.assert_allclose(got.first, m, atol=1e-6)
+    np.testing.assert_allclose(got.second, v, atol=1e-7)
+    assert got.loss == pytest.approx(loss, rel=1e-6)
+
+
+def test_l1_shift_and_projection_reach_zero_and_match_the_twin(adam_twin):
+    problem = make_problem(5, soft=True)
+    got = run_kernel(problem, batch=20, rate=0.02, l1=0.01)
+    x, *_ = adam_twin(problem.x, problem.triplets, problem.q, batch=20, rate=0.02, l1=0.01)
+    assert 0 < (x == 0).mean() < 1
+    assert got.x.min() == 0
+    np.testing.assert_allclose(got.x, x, atol=2e-5)
+
+
+@pytest.mark.parametrize("soft", [False, True], ids=["hard", "soft"])
+def test_kernel_gradient_equals_finite_differences(soft, losses_twin):
+    problem = make_problem(1, soft=soft, n=8, t=120)
+    # Without momentum, Adam's first moment after one step is the gradient itself.
+    gradient = run_kernel(problem, batch=120, rate=0.0, l1=0.0, beta1=0.0).first
+    x, h = problem.x.astype(np.float64), 1e-5
+    numeric = np.empty_like(x)
+    for cell in np.ndindex(*x.shape):
+        moved = [x.copy(), x.copy()]
+        moved[0][cell] -= h
+        moved[1][cell] += h
+        down, up = (losses_twin(m, problem.triplets, problem.q).mean() for m in moved)
+        numeric[cell] = (up - down) / (2 * h)
+    np.testing.assert_allclose(gradient, numeric, atol=2e-7)
+
+
+def test_first_step_follows_the_sign_of_the_gradient_at_the_learning_rate():
+    # Adam's first step is rate * g / |g| wherever g is not tiny (Kingma & Ba 2015, section 2.1).
+    problem = make_problem(2, soft=True)
+    problem.x += 1.0  # far from the projection
+    got = run_kernel(problem, batch=300, rate=0.01, l1=0.0)
+    clear = np.abs(got.first) > 1e-5
+    assert clear.mean() > 0.9
+    np.testing.assert_allclose((got.x - problem.x)[clear], -0.01 * np.sign(got.first)[clear], atol=2e-5)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_cutting_an_epoch_into_calls_changes_no_bit(threads):
+    problem = make_problem(7, soft=False)
+    whole = run_kernel(problem, batch=40, block=16, threads=1)
+    cut = run_kernel(problem, batch=40, block=16, cuts=(40, 200), threads=threads)
+    assert np.array_equal(whole.x, cut.x)
+    assert np.array_equal(whole.second, cut.second)
+    assert whole.step == cut.step
+    assert whole.loss == pytest.approx(cut.loss, rel=1e-12)
+
+
+def test_similarity_kernel_equals_its_plain_twin(similarities_twin):
+    problem = make_problem(0, soft=False)
+    out = np.empty((300, 3), np.float32)
+    with kernel_threads(2):
+        pair_similarities(problem.x, problem.triplets, out)
+    np.testing.assert_allclose(out, similarities_twin(problem.x, problem.triplets), rtol=1e-5)

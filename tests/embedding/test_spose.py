@@ -1,0 +1,312 @@
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+
+from affectome import InputError, SPoSE, TripletSet, simulate_emotions
+from affectome.embedding import choice_probabilities
+from affectome.simulation import match_components
+
+
+@pytest.fixture(scope="module")
+def fitted(trials):
+    return SPoSE(5, random_state=0).fit(trials)
+
+
+def objective_of(model, losses):
+    return losses.mean() + model.l1 / model.n_stimuli_ * model.embedding_.sum(dtype=np.float64)
+
+
+# What a fit gives back
+
+
+def test_weights_are_not_negative(fitted, trials):
+    assert fitted.embedding_.shape == (trials.n_stimuli, fitted.n_components_)
+    assert fitted.embedding_.dtype == np.float32
+    assert fitted.embedding_.flags.c_contiguous
+    assert fitted.embedding_.min() == 0
+
+
+def test_objective_equals_its_plain_recomputation(fitted, trials, losses_twin):
+    hard = np.tile([0.0, 0.0, 1.0], (len(trials), 1))
+    expected = objective_of(fitted, losses_twin(fitted.embedding_, trials.odd_last(), hard))
+    assert fitted.objective_ == pytest.approx(expected, rel=1e-6)
+
+
+def test_soft_objective_equals_its_plain_recomputation(trials, losses_twin):
+    model = SPoSE(3, random_state=0).fit(trials, trials.probabilities)
+    expected = objective_of(model, losses_twin(model.embedding_, trials.triplets, trials.probabilities))
+    assert model.objective_ == pytest.approx(expected, rel=1e-6)
+
+
+def test_objective_path_falls_towards_the_objective(fitted):
+    assert fitted.converged_
+    assert fitted.objective_path_.shape == (fitted.n_epochs_,)
+    assert fitted.objective_path_[0] > fitted.objective_path_[-1]
+    assert fitted.objective_path_[-1] == pytest.approx(fitted.objective_, rel=2e-3)
+
+
+def test_no_neighbour_of_the_fit_has_a_lower_objective(fitted, trials, losses_twin):
+    hard = np.tile([0.0, 0.0, 1.0], (len(trials), 1))
+    rng, x = np.random.default_rng(0), fitted.embedding_.astype(np.float64)
+    for size in (0.9, 1.1):  # scaling, where an objective without the right penalty would give way
+        moved = x * size
+        loss = losses_twin(moved, trials.odd_last(), hard).mean() + fitted.l1 / len(x) * moved.sum()
+        assert loss > fitted.objective_
+    for _ in range(10):
+        moved = np.maximum(x + rng.normal(0, 0.1, x.shape), 0)
+        loss = losses_twin(moved, trials.odd_last(), hard).mean() + fitted.l1 / len(x) * moved.sum()
+        assert loss > fitted.objective_
+
+
+def test_components_are_pruned_by_largest_weight_and_sorted_by_sum(trials):
+    everything = SPoSE(5, prune=0.0, random_state=0).fit(trials).embedding_
+    largest = everything.max(axis=0)
+    threshold = float(np.sort(largest)[:2].mean())  # between the weakest and the next
+    pruned = SPoSE(5, prune=threshold, random_state=0).fit(trials)
+    assert np.array_equal(pruned.embedding_, everything[:, largest > threshold])
+    assert pruned.n_components_ == 4
+    assert (np.diff(pruned.embedding_.sum(axis=0, dtype=np.float64)) <= 0).all()
+
+
+def test_stronger_sparsity_leaves_less_weight_and_more_zeros(trials):
+    fits = [SPoSE(5, l1, prune=0.0, random_state=0).fit(trials).embedding_ for l1 in (0.001, 0.01, 0.05)]
+    sums, zeros = [x.sum() for x in fits], [40 * 5 - np.count_nonzero(x) for x in fits]
+    assert sums[0] > sums[1] > sums[2] > 0
+    assert zeros[0] < zeros[1] < zeros[2] < 40 * 5
+
+
+def test_space_names_stimuli_and_components(fitted, trials):
+    space = fitted.to_space(trials.ids)
+    assert space.index.tolist() == list(trials.ids)
+    assert space.index.name == "id"
+    assert space.columns[0] == "component 01"
+    assert np.array_equal(space.to_numpy(), fitted.embedding_)
+    with pytest.raises(InputError, match="39 ids were given for 40 stimuli"):
+        fitted.to_space(trials.ids[:-1])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_planted_components_are_found(seed):
+    world = simulate_emotions(200, 6, seed=seed)
+    trials = world.sample_answers(100_000, temperature=1.0, seed=seed + 100)
+    model = SPoSE(6, random_state=seed).fit(trials)
+    recovery = match_components(model.to_space(trials.ids), world.planted)
+    assert recovery.correlation.min() >= 0.90
+    # Fresh trials cost no more than estimation must: a divergence of (weights / 2 trials), by Wilks.
+    fresh = world.sample_answers(20_000, seed=seed + 200)
+    true, fitted = (choice_probabilities(x, fresh.triplets) for x in (world.planted, model.embedding_))
+    np.testing.assert_allclose(true, fresh.probabilities, atol=1e-5)  # the planted judge is the model
+    assert (true * np.log(true / fitted)).sum(axis=1).mean() < 1.5 * (200 * 6) / (2 * 100_000)
+
+
+# The forms its input can take
+
+
+def test_order_shown_is_irrelevant(fitted, trials):
+    odd_last, slot = trials.odd_last(), np.random.default_rng(0).integers(0, 3, len(trials))
+    place = np.array([[2, 0, 1], [0, 2, 1], [0, 1, 2]])[slot]  # the odd one into `slot`, the pair in its order
+    shown = np.take_along_axis(odd_last, place, axis=1)
+    again = SPoSE(5, random_state=0).fit(shown, slot, n_stimuli=trials.n_stimuli)
+    assert np.array_equal(again.embedding_, fitted.embedding_)
+
+
+def test_order_within_the_kept_pair_is_irrelevant_but_for_rounding(fitted, trials):
+    again = SPoSE(5, random_state=0).fit(trials.odd_last()[:, [1, 0, 2]], n_stimuli=trials.n_stimuli)
+    np.testing.assert_allclose(again.embedding_, fitted.embedding_, atol=1e-3)
+
+
+def test_array_without_answers_is_odd_last(fitted, trials):
+    again = SPoSE(5, random_state=0).fit(trials.odd_last(), n_stimuli=trials.n_stimuli)
+    assert np.array_equal(again.embedding_, fitted.embedding_)
+
+
+def test_one_hot_probabilities_equal_choices(fitted, trials):
+    again = SPoSE(5, random_state=0).fit(trials, np.eye(3)[trials.choice])
+    np.testing.assert_allclose(again.embedding_, fitted.embedding_, atol=1e-3)
+    assert again.objective_ == pytest.approx(fitted.objective_, rel=1e-5)
+
+
+def test_unanswered_trials_are_dropped_and_counted(trials):
+    some = trials.choice.copy()
+    some[::4] = -1
+    holes = trials.with_answers(some)
+    model = SPoSE(3, random_state=0).fit(holes)
+    assert (model.n_trials_, model.n_dropped_) == (4500, 1500)
+    assert np.array_equal(model.embedding_, SPoSE(3, random_state=0).fit(trials[some >= 0]).embedding_)
+    assert model.score(holes) == model.score(trials[some >= 0])
+
+
+def test_trials_without_probabilities_are_dropped_and_counted(trials):
+    some = trials.probabilities.copy()
+    some[:1000] = np.nan
+    model = SPoSE(3, random_state=0).fit(trials.triplets, some, n_stimuli=40)
+    assert (model.n_trials_, model.n_dropped_) == (5000, 1000)
+    assert np.array_equal(model.embedding_, SPoSE(3, random_state=0).fit(trials[1000:], some[1000:]).embedding_)
+
+
+def test_stimuli_without_trials_get_no_weight(trials):
+    model = SPoSE(3, random_state=0).fit(trials.odd_last(), n_stimuli=42)
+    assert model.embedding_.shape[0] == model.n_stimuli_ == 42
+    assert (model.embedding_[40:] == 0).all()
+
+
+def test_number_of_stimuli_is_the_highest_index_plus_one_by_default():
+    rows = [[0, 1, 4], [1, 0, 4]] * 50
+    assert SPoSE(1, random_state=0).fit(rows).n_stimuli_ == 5
+
+
+# Going on, stopping, reporting
+
+
+def test_warm_start_begins_where_the_last_fit_stopped(trials):
+    model = SPoSE(3, random_state=0).fit(trials)
+    stopped, cold = model.objective_, model.objective_path_[0]
+    model.set_params(warm_start=True)
+    assert model.fit(trials).objective_path_[0] < cold
+    assert model.objective_ <= stopped * 1.001
+    stopped = model.objective_
+    model.set_params(learning_rate=1e-9, max_epochs=1)  # too slow to move
+    with pytest.warns(ConvergenceWarning):
+        model.fit(trials)
+    assert model.objective_path_[0] == pytest.approx(stopped, rel=1e-6)
+
+
+def test_warm_start_keeps_the_strongest_and_fills_up(trials):
+    model = SPoSE(3, prune=0.0, random_state=0).fit(trials)
+    before = model.embedding_
+    model.set_params(warm_start=True, n_components=5, learning_rate=1e-9, max_epochs=1)
+    with pytest.warns(ConvergenceWarning):
+        grown = model.fit(trials).embedding_
+    assert grown.shape == (40, 5)
+    gaps = np.abs(grown[:, :, None] - before[:, None, :]).max(axis=0)  # (5, 3)
+    assert (gaps.min(axis=0) < 1e-6).all()
+    model.set_params(n_components=2)
+    with pytest.warns(ConvergenceWarning):
+        shrunk = model.fit(trials).embedding_
+    assert np.abs(shrunk - grown[:, :2]).max() < 1e-6
+    with pytest.raises(InputError, match="had 40 stimuli and this one has 41"):
+        model.fit(trials.triplets, trials.choice, n_stimuli=41)
+
+
+def test_fit_stopped_by_max_epochs_says_so(trials):
+    with pytest.warns(ConvergenceWarning, match="max_epochs=2"):
+        model = SPoSE(3, max_epochs=2, random_state=0).fit(trials)
+    assert not model.converged_
+    assert model.n_epochs_ == 2
+
+
+def test_vanished_components_are_said_aloud_and_leave_chance(trials):
+    with pytest.warns(ConvergenceWarning, match="Every component vanished: l1 is too strong"):
+        model = SPoSE(3, l1=100.0, random_state=0).fit(trials)
+    assert model.embedding_.shape == (40, 0)
+    assert model.objective_ == pytest.approx(np.log(3))
+    assert model.score(trials) == pytest.approx(1 / 3)
+    np.testing.assert_allclose(model.predict_proba(trials[:5]), 1 / 3, rtol=1e-6)
+
+
+def test_progress_is_told_after_every_epoch(trials):
+    told = []
+    model = SPoSE(3, random_state=0).fit(
+        trials, progress=lambda done, total, *, detail="": told.append((done, total, detail))
+    )
+    assert [done for done, _, _ in told] == list(range(1, model.n_epochs_ + 1))
+    assert {total for _, total, _ in told} == {200}
+    assert told[-1][2] == f"objective {model.objective_path_[-1]:.4f}"
+
+
+def test_fit_goes_on_from_the_best_of_its_starts(trials, monkeypatch):
+    runs, descend = [], SPoSE._descend
+
+    def recorded(self, some, weights, *rest):
+        path, converged = descend(self, some, weights, *rest)
+        runs.append((id(weights), path[-1]))
+        return path, converged
+
+    monkeypatch.setattr(SPoSE, "_descend", recorded)
+    SPoSE(3, n_init=5, random_state=0).fit(trials)
+    *tries, (chosen, _) = runs
+    assert len({objective for _, objective in tries}) == 5
+    assert chosen == min(tries, key=lambda run: run[1])[0]
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"n_components": 0},
+        {"l1": -0.1},
+        {"l1": float("nan")},
+        {"learning_rate": 0.0},
+        {"batch_size": 0},
+        {"tol": -1.0},
+        {"max_epochs": 0},
+        {"prune": -0.1},
+        {"n_init": 0},
+        {"init": (0.1, -0.1)},
+        {"init": (0.1,)},
+    ],
+    ids=str,
+)
+def test_parameter_out_of_range_is_named(trials, parameters):
+    with pytest.raises(InputError, match=f"SPoSE: {next(iter(parameters))}=.* is out of range"):
+        SPoSE(**parameters).fit(trials)
+
+
+TRIPLETS = np.array([[0, 1, 2], [3, 1, 2]])
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "n_stimuli", "message"),
+    [
+        (np.empty((0, 3), int), None, None, "no answered triplet"),
+        (TRIPLETS, [-1, -1], None, "no answered triplet"),
+        (TRIPLETS, np.full((2, 3), np.nan), None, "no answered triplet"),
+        (TRIPLETS[:, :2], None, None, r"shape \(2, 2\)"),
+        ([0, 1, 2], None, None, r"shape \(3,\)"),
+        ([[0, 1, 1]], None, None, "row 1: a stimulus appears twice in the triplet 0 1 1"),
+        ([[0, 1, -1]], None, None, "index -1 is out of range"),
+        (TRIPLETS, None, 3, "row 2: the stimulus index 3 is out of range; there are 3 stimuli"),
+        (TRIPLETS + 0.5, None, None, "not whole numbers"),
+        (TRIPLETS, [0], None, r"y has shape \(1,\) for 2 triplets"),
+        (TRIPLETS, [0, 3], None, "row 2: the choice 3 is no slot"),
+        (TRIPLETS, [[1, 0, 0], [0.5, 0.5, 0.5]], None, "row 2: .* do not sum to 1"),
+        (TRIPLETS, [[1, 0, 0], [1.5, -0.5, 0.0]], None, "row 2: the probabilities"),
+        (TripletSet(TRIPLETS, ids="abcd"), None, None, "no answered triplet"),
+        (TripletSet(TRIPLETS, ids="abcd", choice=[0, 1]), None, 5, "n_stimuli=5, and the triplet set has 4"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_refused_with_its_place(X, y, n_stimuli, message):
+    with pytest.raises(InputError, match=message):
+        SPoSE(2, random_state=0).fit(X, y, n_stimuli=n_stimuli)
+
+
+@pytest.mark.xfail(strict=True, reason="bug: a parameter of the wrong kind or without bounds is not an InputError")
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"n_components": 2.5},
+        {"n_components": "3"},
+        {"n_components": None},
+        {"batch_size": 2.5},
+        {"init": None},
+        {"init": (float("nan"), 0.1)},
+        {"learning_rate": float("inf")},
+    ],
+    ids=str,
+)
+def test_parameter_of_the_wrong_kind_is_named(trials, parameters):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        with pytest.raises(InputError, match=next(iter(parameters))):
+            SPoSE(**parameters).fit(trials)
+
+
+@pytest.mark.xfail(strict=True, reason="bug: NaN or inf in X is not an InputError")
+@pytest.mark.parametrize("cell", [np.nan, np.inf])
+def test_index_that_is_no_number_is_refused(cell):
+    with pytest.raises(InputError):
+        SPoSE(2, random_state=0).fit([[0.0, 1.0, cell]])
