@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SCHEMA",
     "atomic_path",
+    "check_output",
     "check_schema",
     "file_digest",
     "make_folder",
@@ -98,8 +100,24 @@ def _unreadable(path: str | os.PathLike[str], error: OSError) -> InputError:
 def write_json(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
     """Write a JSON object with the schema number first."""
     with atomic_path(path) as temporary:
-        text = json.dumps({"affectome_schema": SCHEMA, **content}, indent=2, ensure_ascii=False, allow_nan=False)
+        text = _as_json({**content, "affectome_schema": SCHEMA}, indent=2)
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def _as_json(content: Mapping[str, Any], indent: int | None = None) -> str:
+    """Text of an object, the schema number first; NumPy scalars become plain numbers, NaN becomes null."""
+    first = {"affectome_schema": content["affectome_schema"], **content}
+    return json.dumps(_plain(first), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -133,7 +151,7 @@ def write_parquet(path: str | os.PathLike[str], table: pa.Table, metadata: Mappi
     """Write an Arrow table; `metadata` travels inside the file as JSON."""
     import pyarrow.parquet as pq
 
-    header = json.dumps({"affectome_schema": SCHEMA, **metadata}, ensure_ascii=False, allow_nan=False)
+    header = _as_json({**metadata, "affectome_schema": SCHEMA})
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), _KEY: header.encode()})
     with atomic_path(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
@@ -153,6 +171,23 @@ def read_parquet(path: str | os.PathLike[str]) -> tuple[pa.Table, dict[str, Any]
     except OSError as error:
         raise _unreadable(path, error) from error
     header = (table.schema.metadata or {}).get(_KEY)
-    metadata: dict[str, Any] = {} if header is None else json.loads(header)
+    try:
+        metadata = {} if header is None else json.loads(header)
+    except ValueError:
+        metadata = None
+    if not isinstance(metadata, dict):
+        raise InputError("has damaged affectome metadata", source=path, remedy="write or copy it again")
     check_schema(metadata, path)
     return table, metadata
+
+
+def check_output(path: str | os.PathLike[str], suffixes: Collection[str]) -> None:
+    """Refuse an output that could not be written before any work is done for it."""
+    target = Path(path)
+    if target.suffix.lower() not in suffixes:
+        raise InputError(f"has the extension '{target.suffix}'", source=target, remedy=f"use {' or '.join(suffixes)}")
+    make_folder(target.parent)
+    if target.is_dir():
+        raise InputError("is a folder", source=target, remedy="name a file")
+    if not os.access(target.parent, os.W_OK):
+        raise EnvironmentFailure("is in a folder that cannot be written", source=target, remedy="choose another place")

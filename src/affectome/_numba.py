@@ -18,16 +18,15 @@ import numba
 # numba delays until the first parallel kernel; whoever sets the variable keeps the last word.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-#: Reordering of sums and fused multiply-add are allowed (a sum may be vectorised); NaN and infinity keep their meaning.
-ARITHMETIC = frozenset({"reassoc", "contract", "nsz", "arcp"})
+#: Sums may be reordered, so that they vectorise; NaN and infinity keep their meaning. Fused multiply-add
+#: ("contract") is left out: with it, code loaded from the cache rounded differently from code just compiled.
+ARITHMETIC = frozenset({"reassoc", "nsz", "arcp"})
 
 #: Held while a parallel kernel runs: numba's default thread pool must not be entered from two Python threads at once.
 _POOL = threading.RLock()
 
 
-def kernel(
-    *, parallel: bool = False, arithmetic: frozenset[str] = ARITHMETIC
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def kernel(*, parallel: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Compile a function on first call and keep the machine code on disk.
 
     Where neither the package folder nor the user's cache folder can be written, the
@@ -35,7 +34,7 @@ def kernel(
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
-        options: dict[str, Any] = {"parallel": parallel, "fastmath": set(arithmetic), "cache": True}
+        options: dict[str, Any] = {"parallel": parallel, "fastmath": set(ARITHMETIC), "cache": True}
         try:
             return _compile(function, options)
         except RuntimeError:  # numba found no folder it may write to
@@ -59,11 +58,12 @@ def _user() -> str:
 
 
 @contextmanager
-def kernel_threads(n_jobs: int | None) -> Iterator[int]:
-    """Hold the kernel pool with `n_jobs` threads (None or -1: all that numba has)."""
+def kernel_threads(n_jobs: int | None, *, most: int | None = None) -> Iterator[int]:
+    """Hold the kernel pool with `n_jobs` threads (None or -1: all that numba has), and `most` at most."""
     settings: Any = numba.config
     available = int(settings.NUMBA_NUM_THREADS)
     threads = available if n_jobs is None or n_jobs < 1 else min(n_jobs, available)
+    threads = threads if most is None else min(threads, most)
     with _POOL:
         before = numba.get_num_threads()
         numba.set_num_threads(threads)

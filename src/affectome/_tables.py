@@ -79,9 +79,9 @@ def _read_header(source: Path, separator: str) -> list[str]:
     try:
         with open(source, encoding="utf-8-sig", newline="") as handle:
             header = next((row for row in csv.reader(handle, delimiter=separator) if row), [])
+    except csv.Error as error:
+        raise InputError(f"has a header that cannot be read ({error})", source=source, remedy="shorten it") from error
     except OSError as error:
-        if isinstance(error, FileNotFoundError):
-            raise InputError("there is no such file", source=source, remedy="check the path") from error
         raise InputError(f"cannot be read ({error.strerror})", source=source, remedy="check the path") from error
     except UnicodeDecodeError as error:
         raise _not_utf8(source, error) from error

@@ -44,7 +44,7 @@ class AffectomeError(Exception):
         sentence = f"{place}: {self.problem}" if place else self.problem
         if self.remedy:
             sentence = f"{sentence}; {self.remedy}"
-        return sentence if sentence.endswith(".") else f"{sentence}."
+        return sentence if sentence.endswith((".", "?")) else f"{sentence}."
 
 
 class InputError(AffectomeError, ValueError):

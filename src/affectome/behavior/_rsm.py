@@ -10,7 +10,7 @@ import pandas as pd
 from affectome._numba import kernel_threads
 from affectome.behavior._kernels import fill_predicted_rsm
 from affectome.errors import InputError
-from affectome.spaces import rows_for
+from affectome.spaces import as_space, rows_for
 
 __all__ = ["predicted_rsm"]
 
@@ -31,6 +31,10 @@ def predicted_rsm(
     stimuli
         Ids of the stimuli to compare, which are also the third ones; by default all.
 
+    Notes
+    -----
+    Time grows with n^3 (seconds for 2,000 stimuli), memory with n^2.
+
     Returns
     -------
     DataFrame of shape (n, n)
@@ -43,7 +47,7 @@ def predicted_rsm(
     >>> round(float(predicted_rsm(flat).loc["x", "y"]), 6)
     0.333333
     """
-    chosen = space if stimuli is None else rows_for(space, list(stimuli))
+    chosen = as_space(space) if stimuli is None else rows_for(space, list(stimuli))
     if len(chosen) < 3:
         raise InputError(f"{len(chosen)} stimuli make no triplet", remedy="give at least three")
     rows = chosen.to_numpy(dtype=np.float64)

@@ -8,7 +8,9 @@ from numpy.typing import ArrayLike, NDArray
 from affectome._numba import kernel_threads
 from affectome.embedding._kernels import pair_similarities
 from affectome.embedding._trials import kernel_rows
-from affectome.triplets import TripletSet
+from affectome.triplets import check_indices
+
+CHUNK = 1_000_000  # trials scored at once: bounds the memory of what is thrown away
 
 __all__ = ["choice_probabilities", "predicted_choice", "shared_hits", "slot_similarities"]
 
@@ -19,7 +21,7 @@ def slot_similarities(weights: ArrayLike, triplets: ArrayLike, *, n_jobs: int | 
     ``out[t, 2] = x_a . x_b`` for the triplet (a, b, c), and so on.
     """
     rows = kernel_rows(weights)
-    checked = TripletSet(np.asarray(triplets), ids=tuple(str(i) for i in range(len(rows)))).triplets
+    checked = check_indices(triplets, len(rows))
     out = np.empty(checked.shape, np.float32)
     with kernel_threads(n_jobs):
         pair_similarities(rows, checked, out)
@@ -72,7 +74,11 @@ def shared_hits(
     float64 array of shape (n_trials,). An embedding of zeros gets 1/3 everywhere, not the share of
     answers that happen to be in slot 0.
     """
-    logit = slot_similarities(weights, triplets, n_jobs=n_jobs)
-    best = logit == logit.max(axis=1, keepdims=True)
-    hits: NDArray[np.float64] = (best * np.asarray(answers, dtype=np.float64)).sum(axis=1) / best.sum(axis=1)
+    shown, wanted = np.asarray(triplets), np.asarray(answers)
+    hits = np.empty(len(shown))
+    for start in range(0, len(shown), CHUNK):
+        rows = slice(start, start + CHUNK)
+        logit = slot_similarities(weights, shown[rows], n_jobs=n_jobs)
+        best = logit == logit.max(axis=1, keepdims=True)
+        hits[rows] = (best * wanted[rows]).sum(axis=1, dtype=np.float64) / best.sum(axis=1)
     return hits

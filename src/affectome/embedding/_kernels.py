@@ -145,7 +145,8 @@ def adam_steps(  # type: ignore[no-untyped-def]
                 first[i, c] = m
                 second[i, c] = v
                 moved = x[i, c] - lr * (m * correct1 + penalty) / (math.sqrt(v * correct2) + np.float32(1e-8))
-                x[i, c] = max(moved, zero)
+                # Where v is 0 no triplet has touched the weight yet: its start must not shrink away meanwhile.
+                x[i, c] = max(moved, zero) if v > zero else x[i, c]
     return total, step
 
 

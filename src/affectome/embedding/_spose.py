@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from affectome._numba import kernel_threads
 from affectome._progress import Progress
-from affectome.embedding._choices import choice_probabilities, predicted_choice, shared_hits, slot_similarities
+from affectome.embedding._choices import CHUNK, choice_probabilities, predicted_choice, shared_hits, slot_similarities
 from affectome.embedding._components import component_names, kept_components
 from affectome.embedding._kernels import adam_steps
 from affectome.embedding._trials import Trials, answered_slots, as_trials, kernel_rows
@@ -25,7 +27,7 @@ from affectome.triplets import TripletSet
 
 __all__ = ["SPoSE"]
 
-_BLOCK = 2048  # triplets per gradient buffer; fixed, since the bits depend on it
+_BLOCK = 1024  # triplets per gradient buffer; fixed, since the bits depend on it
 _CALL = 64  # steps per kernel call, between which Ctrl-C and progress are served
 _DECAY = 0.3  # the learning rate is multiplied by this after a stall
 _LAST_RATE = 0.01  # share of the first learning rate at which a stall ends the fit
@@ -93,6 +95,8 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
     n_epochs_ : int
     converged_ : bool
     n_stimuli_ : int
+    ids_ : tuple of str or None
+        Ids of the TripletSet it was fitted to; other sets are only scored where theirs are the same.
     n_trials_ : int
         Answered trials that were used.
     n_dropped_ : int
@@ -175,7 +179,8 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
             raise InputError("there is no answered triplet to learn from", remedy="give trials with choices")
         state = check_random_state(self.random_state)
         rng = np.random.default_rng(state.randint(0, 2**31 - 1, size=4))
-        weights = self._start(trials, rng)
+        ids = X.ids if isinstance(X, TripletSet) else None
+        weights = self._start(trials, ids, rng)
         path, self.converged_ = self._descend(trials, weights, rng, self.max_epochs, progress)
         self._weights = weights[:, : self.n_components]
         kept = kept_components(self._weights, self.prune)
@@ -194,6 +199,7 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
         self.objective_path_ = np.array(path)
         self.n_epochs_ = len(path)
         self.n_stimuli_ = trials.n_stimuli
+        self.ids_ = ids
         self.n_trials_ = n_trials
         self.n_dropped_ = trials.n_dropped
         self.objective_ = self._objective(trials)
@@ -201,29 +207,36 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: TripletSet | ArrayLike) -> NDArray[np.int8]:
         """Slot called odd for each triplet in the order shown; exact ties go to the first tied slot."""
-        check_is_fitted(self)
-        return predicted_choice(self.embedding_, _shown(X), n_jobs=self.n_jobs)
+        return predicted_choice(self.embedding_, self._same_stimuli(X), n_jobs=self.n_jobs)
 
     def predict_proba(self, X: TripletSet | ArrayLike) -> NDArray[np.float32]:
         """Probability that each slot is the odd one, shape (n_trials, 3)."""
-        check_is_fitted(self)
-        return choice_probabilities(self.embedding_, _shown(X), n_jobs=self.n_jobs)
+        return choice_probabilities(self.embedding_, self._same_stimuli(X), n_jobs=self.n_jobs)
 
     def score(self, X: TripletSet | ArrayLike, y: ArrayLike | None = None) -> float:
         """Share of answered trials predicted right, ties shared; chance is 1/3.
 
         With probabilities as `y`: the mean probability of the predicted slot.
         """
-        check_is_fitted(self)
+        self._same_stimuli(X)
         trials = as_trials(X, y, n_stimuli=None if isinstance(X, TripletSet) else self.n_stimuli_)
         if len(trials.triplets) == 0:
             raise InputError("there is no answered triplet to score", remedy="give trials with choices")
         hits = shared_hits(self.embedding_, trials.triplets, answered_slots(trials), n_jobs=self.n_jobs)
         return float(hits.mean())
 
-    def to_space(self, ids: tuple[str, ...] | list[str]) -> pd.DataFrame:
-        """The embedding as a space: stimulus ids x named components."""
+    def to_space(self, ids: Sequence[str] | None = None) -> pd.DataFrame:
+        """The embedding as a space: stimulus ids x named components.
+
+        The ids are those of the TripletSet it was fitted to; give them where it was fitted to an array.
+        """
         check_is_fitted(self)
+        if ids is None:
+            ids = self.ids_ if self.ids_ is not None else [str(i) for i in range(self.n_stimuli_)]
+        if self.ids_ is not None and tuple(ids) != self.ids_:
+            raise InputError(
+                "these are not the ids of the fit, in their order", source="SPoSE", remedy="leave them out"
+            )
         if len(ids) != self.n_stimuli_:
             raise InputError(
                 f"{len(ids)} ids were given for {self.n_stimuli_} stimuli", remedy="give one id per stimulus"
@@ -232,29 +245,37 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
         return pd.DataFrame(self.embedding_, index=index, columns=component_names(self.n_components_))
 
     def _check_parameters(self) -> None:
-        wanted: dict[str, tuple[Any, bool]] = {
-            "n_components": (self.n_components, self.n_components >= 1),
-            "l1": (self.l1, self.l1 >= 0),
-            "learning_rate": (self.learning_rate, self.learning_rate > 0),
-            "batch_size": (self.batch_size, self.batch_size is None or self.batch_size >= 1),
-            "tol": (self.tol, self.tol >= 0),
-            "max_epochs": (self.max_epochs, self.max_epochs >= 1),
-            "prune": (self.prune, self.prune >= 0),
-            "n_init": (self.n_init, self.n_init >= 1),
-            "init": (self.init, len(self.init) == 2 and self.init[1] >= 0),
-        }
-        for name, (value, good) in wanted.items():
-            if not good:
-                raise InputError(f"{name}={value} is out of range", source="SPoSE", remedy="see its documentation")
+        def count(value: Any) -> bool:
+            return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1
 
-    def _start(self, trials: Trials, rng: np.random.Generator) -> NDArray[np.float32]:
+        def size(value: Any, least: float = 0.0) -> bool:
+            return isinstance(value, Real) and not isinstance(value, bool) and least <= float(value) < np.inf
+
+        pair = isinstance(self.init, (tuple, list)) and len(self.init) == 2
+        good = {
+            "n_components": count(self.n_components),
+            "l1": size(self.l1),
+            "learning_rate": size(self.learning_rate, 1e-30),
+            "batch_size": self.batch_size is None or count(self.batch_size),
+            "tol": size(self.tol),
+            "max_epochs": count(self.max_epochs),
+            "prune": size(self.prune),
+            "n_init": count(self.n_init),
+            "init": pair and size(self.init[0], -np.inf) and size(self.init[1]) and bool(np.isfinite(self.init[0])),
+            "n_jobs": self.n_jobs is None or self.n_jobs == -1 or count(self.n_jobs),
+        }
+        for name in (name for name, fine in good.items() if not fine):
+            value = getattr(self, name)
+            raise InputError(f"{name}={value!r} is not accepted", source="SPoSE", remedy="see its documentation")
+
+    def _start(self, trials: Trials, ids: tuple[str, ...] | None, rng: np.random.Generator) -> NDArray[np.float32]:
         """Padded weights to descend from: the last fit's, or the best of `n_init` short tryouts."""
         n = trials.n_stimuli
         before: NDArray[np.float32] | None = getattr(self, "_weights", None) if self.warm_start else None
         if before is not None:
-            if len(before) != n:
+            if len(before) != n or self.ids_ != ids:
                 raise InputError(
-                    f"the last fit had {len(before)} stimuli and this one has {n}",
+                    f"the last fit was about {len(before)} stimuli, and this one is about {n} others",
                     source="SPoSE",
                     remedy="set warm_start=False",
                 )
@@ -290,6 +311,8 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
     ) -> tuple[list[float], bool]:
         """Run Adam on `weights` in place; return the objective along each epoch and whether it came to rest."""
         n, n_trials = len(weights), len(trials.triplets)
+        absent = np.bincount(trials.triplets.ravel(), minlength=n) == 0
+        weights[absent] = 0.0  # the optimum, and no gradient will ever move them
         batch = self.batch_size or 2 ** int(np.clip(np.log2(max(n_trials / 50, 1)), 6, 11))
         largest = min(batch * _GROWTH, n_trials)
         first, second = np.zeros_like(weights), np.zeros_like(weights)
@@ -302,7 +325,8 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
             total = 0.0
             for start in range(0, n_trials, batch * _CALL):
                 stop = min(n_trials, start + batch * _CALL)
-                with kernel_threads(self.n_jobs):
+                # A second thread pays only where it has a block of its own; waking it costs more than a small step.
+                with kernel_threads(self.n_jobs, most=-(-batch // _BLOCK)):
                     loss, step = adam_steps(
                         weights, first, second, gradients, trials.triplets, trials.targets, order,
                         start, stop, batch, _BLOCK, step, rate, self.l1 / n, *_BETAS,
@@ -318,11 +342,24 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
         return path, converged
 
     def _objective(self, trials: Trials) -> float:
-        logit = slot_similarities(self.embedding_, trials.triplets, n_jobs=self.n_jobs).astype(np.float64)
-        top = logit.max(axis=1)
-        loss = np.log(np.exp(logit - top[:, None]).sum(axis=1)) + top - (logit * answered_slots(trials)).sum(axis=1)
-        return float(loss.mean() + self.l1 / self.n_stimuli_ * self.embedding_.sum(dtype=np.float64))
+        answers, total = answered_slots(trials), 0.0
+        for start in range(0, len(answers), CHUNK):
+            rows = slice(start, start + CHUNK)
+            logit = slot_similarities(self.embedding_, trials.triplets[rows], n_jobs=self.n_jobs).astype(np.float64)
+            top = logit.max(axis=1)
+            spread = np.log(np.exp(logit - top[:, None]).sum(axis=1)) + top
+            total += float((spread - (logit * answers[rows]).sum(axis=1)).sum())
+        return total / len(answers) + float(self.l1 / self.n_stimuli_ * self.embedding_.sum(dtype=np.float64))
 
-
-def _shown(X: TripletSet | ArrayLike) -> ArrayLike:
-    return X.triplets if isinstance(X, TripletSet) else X
+    def _same_stimuli(self, X: TripletSet | ArrayLike) -> ArrayLike:
+        """The triplets of X in the order shown; a set about other stimuli than the fit is refused."""
+        check_is_fitted(self)
+        if not isinstance(X, TripletSet):
+            return X
+        if self.ids_ is not None and X.ids != self.ids_:
+            raise InputError(
+                "the triplets are about other stimuli, or the same in another order, than the fit",
+                source="SPoSE",
+                remedy="use the ids it was fitted with",
+            )
+        return X.triplets

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from affectome.errors import InputError
-from affectome.triplets import TripletSet
+from affectome.triplets import TripletSet, check_choice, check_indices, check_probabilities, odd_last
 
 __all__ = ["Trials", "as_trials", "kernel_rows"]
 
@@ -46,37 +46,32 @@ def as_trials(X: TripletSet | ArrayLike, y: ArrayLike | None = None, *, n_stimul
         A TripletSet, or int (n, 3) stimulus indices in the order shown; without y, odd one last.
     y
         Slot of the odd one, (n,), -1 where unanswered; or probabilities, (n, 3), NaN where unanswered.
-        With a TripletSet it overrides the choices of the set.
+        A TripletSet is learned from its choices, also where it carries probabilities; give those as y to
+        learn from them instead.
     n_stimuli
         By default the ids of the TripletSet, or the highest index plus one.
     """
     if isinstance(X, TripletSet):
-        shown, n_known, answers = X.triplets, X.n_stimuli, X.choice if y is None else np.asarray(y)
+        shown, n_known = X.triplets, X.n_stimuli
+        answers: NDArray[Any] = X.choice if y is None else np.asarray(y)
         if n_stimuli is not None and n_stimuli != n_known:
             raise InputError(f"n_stimuli={n_stimuli}, and the triplet set has {n_known}", remedy="leave n_stimuli out")
     else:
-        raw: Any = np.asarray(X)
-        highest = int(raw.max()) + 1 if raw.size and raw.dtype.kind in "iuf" else 1
-        n_known = highest if n_stimuli is None else int(n_stimuli)
-        # Names do not matter here; the set is built for its checks.
-        checked = TripletSet(raw, ids=tuple(str(i) for i in range(n_known)))
-        shown = checked.triplets
+        shown = check_indices(X, n_stimuli)
+        n_known = (int(shown.max()) + 1 if len(shown) else 1) if n_stimuli is None else int(n_stimuli)
         answers = np.full(len(shown), 2, np.int8) if y is None else np.asarray(y)
-    if answers.shape not in ((len(shown),), (len(shown), 3)):
-        raise InputError(
-            f"y has shape {answers.shape} for {len(shown)} triplets",
-            remedy="give one slot, or three probabilities, per triplet",
-        )
-    ids = tuple(str(i) for i in range(n_known))
-    if answers.ndim == 1:
-        trials = TripletSet(shown, ids=ids, choice=answers)
-        triplets, targets = trials.odd_last(), np.empty((0, 3), np.float32)
-    else:
-        probabilities = TripletSet(shown, ids=ids, probabilities=answers).probabilities
-        assert probabilities is not None
+    n = len(shown)
+    if answers.shape == (n, 3):
+        probabilities = check_probabilities(answers, n)
         rows = np.flatnonzero(~np.isnan(probabilities).any(axis=1))
         triplets, targets = shown[rows], probabilities[rows]
-    return Trials(np.ascontiguousarray(triplets), np.ascontiguousarray(targets), n_known, len(shown) - len(triplets))
+    elif answers.shape == (n,):
+        triplets, targets = odd_last(shown, check_choice(answers, n)), np.empty((0, 3), np.float32)
+    else:
+        raise InputError(
+            f"y has shape {answers.shape} for {n} triplets", remedy="give one slot, or three probabilities, per triplet"
+        )
+    return Trials(np.ascontiguousarray(triplets), np.ascontiguousarray(targets), n_known, n - len(triplets))
 
 
 def kernel_rows(weights: ArrayLike) -> NDArray[np.float32]:

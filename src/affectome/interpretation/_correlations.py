@@ -59,12 +59,12 @@ class RatingCorrelations:
         return [str(name) for name in self.r.columns[np.concatenate([matched, rest])]]
 
     def top_ratings(self, n: int = 3, alpha: float = 0.05) -> dict[str, list[tuple[str, float]]]:
-        """For each component, up to `n` ratings with the highest positive r among those with q below `alpha`."""
+        """For each component, up to `n` ratings with q below `alpha`, strongest first, whatever the sign of r."""
         tops: dict[str, list[tuple[str, float]]] = {}
         for name in map(str, self.r.index):
             r, q = self.r.loc[name].to_numpy(np.float64), self.q.loc[name].to_numpy(np.float64)
-            falling = np.argsort(-np.nan_to_num(r, nan=-1.0), kind="stable")
-            kept = [k for k in falling if r[k] > 0 and q[k] < alpha][:n]
+            falling = np.argsort(-np.abs(np.nan_to_num(r)), kind="stable")
+            kept = [k for k in falling if q[k] < alpha][:n]
             tops[name] = [(str(self.r.columns[k]), float(r[k])) for k in kept]
         return tops
 
@@ -102,9 +102,10 @@ def correlate_components(space: pd.DataFrame, ratings: Mapping[str, pd.DataFrame
     labels = [f"{key}: {name}" if columns.count(name) > 1 else name for key, name in zip(family, columns, strict=True)]
     rated = np.column_stack([frame.to_numpy(np.float64) for frame in aligned[1:]])
     r = _pearson(aligned[0].to_numpy(np.float64), rated)
-    constant = [label for label, column in zip(labels, r.T, strict=True) if np.isnan(column).all()]
-    if constant:
-        logger.warning("%d ratings are constant and have no correlation: %s.", len(constant), cut_short(constant))
+    for what, names_of, values in (("ratings", labels, rated), ("components", space.columns, aligned[0].to_numpy())):
+        constant = [str(name) for name, spread in zip(names_of, np.ptp(values, axis=0), strict=True) if spread == 0]
+        if constant:
+            logger.warning("%d %s are constant and have no correlation: %s.", len(constant), what, cut_short(constant))
     with np.errstate(divide="ignore"):
         t = r * np.sqrt((n - 2) / np.maximum(1 - r**2, 0))
     p = 2 * stats.t.sf(np.abs(t), n - 2)

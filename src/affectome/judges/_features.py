@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +30,10 @@ from affectome.triplets import TripletSet
 __all__ = ["FeatureJudge"]
 
 _CHUNK = 65_536  # trials answered at once; also the unit of the random stream, so that memory never changes an answer
-_TIE = 1e-9  # similarities closer than this times their largest size are equal: float noise must not decide
+_GATHERED = 2**22  # numbers gathered at once, whatever the number of features
+_TIE = (
+    1e-9  # similarities closer than this, in units of the largest possible one, are equal: float noise must not decide
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,23 +102,27 @@ class FeatureJudge:
         """Answer every question; probabilities only where there is a temperature."""
         known = rows_for(standardise(self.space, self.standardise), questions.ids, name="the judge's space")
         coordinates = similarity_coordinates(known.to_numpy(), self.metric)
+        length = float(np.linalg.norm(coordinates, axis=1).max())
+        scale = length**2 if self.metric != "euclidean" else length
         n = len(questions)
         choice = np.empty(n, np.int8)
         probabilities = None if self.temperature is None else np.empty((n, 3), np.float32)
         for number, start in enumerate(range(0, n, _CHUNK)):
             rows = slice(start, min(n, start + _CHUNK))
-            rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(number,)))
-            kept = self._kept_pair(coordinates, questions.triplets[rows])  # (t, 3)
+            asked = questions.triplets[rows]
+            # Other questions get other noise under the same seed.
+            key = (number, zlib.crc32(asked.tobytes()))
+            rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
+            kept = self._kept_pair(coordinates, asked)  # (t, 3)
             draw = rng.random(kept.shape)
             if probabilities is None or self.temperature is None:
-                tolerance = _TIE * np.abs(kept).max(axis=1, keepdims=True)
-                best = kept >= kept.max(axis=1, keepdims=True) - tolerance
+                best = kept >= kept.max(axis=1, keepdims=True) - _TIE * scale
                 choice[rows] = np.where(best, draw, -1.0).argmax(axis=1)
             else:
-                logit = kept / self.temperature
+                logit = (kept - kept.max(axis=1, keepdims=True)) / self.temperature
                 # The largest of logit + Gumbel noise is a draw from the softmax.
                 choice[rows] = (logit - np.log(-np.log(np.maximum(draw, 1e-300)))).argmax(axis=1)
-                weight = np.exp(logit - logit.max(axis=1, keepdims=True))
+                weight = np.exp(logit)
                 probabilities[rows] = weight / weight.sum(axis=1, keepdims=True)
             if progress is not None:
                 progress(rows.stop, n)
@@ -122,6 +130,11 @@ class FeatureJudge:
 
     def _kept_pair(self, coordinates: NDArray[np.float64], triplets: NDArray[np.int32]) -> NDArray[np.float64]:
         """Similarity of the pair that stays when slot 0, 1 or 2 is called odd; shape (t, 3)."""
-        a, b, c = triplets.T
-        pairs = ((b, c), (a, c), (a, b))
-        return np.column_stack([paired_similarity(coordinates, left, right, self.metric) for left, right in pairs])
+        kept = np.empty(triplets.shape)
+        step = max(1, _GATHERED // coordinates.shape[1])
+        for start in range(0, len(triplets), step):
+            rows = slice(start, start + step)
+            a, b, c = triplets[rows].T
+            for slot, (left, right) in enumerate(((b, c), (a, c), (a, b))):
+                kept[rows, slot] = paired_similarity(coordinates, left, right, self.metric)
+        return kept

@@ -52,6 +52,7 @@ def plot_rating_correlations(
             spine.set_visible(False)
         ax.set_title(title or "Components and ratings")
         bar = figure_of(ax).colorbar(image, ax=ax, fraction=0.02, pad=0.01)
-        bar.set_label(f"Pearson r over {result.n_stimuli:,} stimuli (dot: q ≥ {alpha:g})")
+        bar.set_label("Pearson r")
+        ax.set_xlabel(f"{result.n_stimuli:,} stimuli; a dot marks q ≥ {alpha:g}", loc="left", color="0.35")
         bar.outline.set_visible(False)
     return figure_of(ax)

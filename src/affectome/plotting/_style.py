@@ -46,6 +46,7 @@ _STYLE: dict[str, Any] = {
     "axes.linewidth": 0.6,
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
+    "text.parse_math": False,  # a rating called "$" is a name
     "svg.fonttype": "none",
     "svg.hashsalt": "affectome",
     "pdf.fonttype": 42,

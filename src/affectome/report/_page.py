@@ -86,8 +86,9 @@ def _findings(summary: Mapping[str, Any], top_key: str | None) -> list[str]:
     for system in ranked:
         score = system["held_out_accuracy"]
         sentences.append(
-            f"{system['label']}: {system['n_components']} components predict {_percent(score['value'])} of held-out choices "
-            f"({100 * score['level']:g}% interval {_percent(score['ci_low'])} to {_percent(score['ci_high'])}; chance 33.3%)."
+            f"{system['label']}: {system['n_components']} components predict {_percent(score['value'])} of held-out "
+            f"choices ({100 * score['level']:g}% interval {_percent(score['ci_low'])} to "
+            f"{_percent(score['ci_high'])}; chance 33.3%)."
         )
     if "agreement" in summary:
         names = {name: system["label"] for name, system in systems.items()}
@@ -101,9 +102,10 @@ def _findings(summary: Mapping[str, Any], top_key: str | None) -> list[str]:
                 " Its choices were made from these very categories, so this is circular." if found["circular"] else ""
             )
             sentences.append(
-                f"{system['label']}: {_percent(found['value'])} of stimuli lie near their own category (among the "
-                f"{found['top']} nearest of {found['n_classes']} centroids, leave-one-out; {_percent(found['balanced'])} "
-                f"balanced over categories; always naming the commonest gives {_percent(found['prior'])}, "
+                f"{system['label']}: {_percent(found['value'])} of stimuli lie near their own category "
+                f"(among the {found['top']} nearest of {found['n_classes']} centroids, leave-one-out; "
+                f"{_percent(found['balanced'])} balanced over categories; "
+                f"always naming the commonest gives {_percent(found['prior'])}, "
                 f"permuted labels up to {_percent(found['null_high'])}, p = {_small(found['p'])}).{circular}"
             )
     return sentences

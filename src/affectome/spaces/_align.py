@@ -9,8 +9,9 @@ from typing import Literal
 
 import pandas as pd
 
-from affectome._tables import cut_short
+from affectome._tables import check_unique, cut_short
 from affectome.errors import InputError
+from affectome.spaces._space import as_space
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,8 @@ def align(
     if not spaces:
         raise InputError("there is no space to align", remedy="give at least one")
     labels = list(names) if names is not None else [f"space {k + 1}" for k in range(len(spaces))]
+    for label, space in zip(labels, spaces, strict=True):
+        check_unique(space.index.tolist(), source=label)
     sets = [set(space.index) for space in spaces]
     shared = set.intersection(*sets)
     dropped = tuple(tuple(i for i in space.index if i not in shared) for space in spaces)
@@ -100,12 +103,13 @@ def rows_for(space: pd.DataFrame, ids: Sequence[str], *, name: str = "the space"
 
     Unlike :func:`align` the space may hold other stimuli too.
     """
-    known = set(space.index)
+    checked = as_space(space, source=name)
+    known = set(checked.index)
     missing = [i for i in ids if i not in known]
     if missing:
         raise InputError(
             f"{len(missing)} of {len(ids)} stimuli are not in it ({cut_short(missing)})",
             source=name,
-            remedy=f"make the ids match (it has {cut_short(space.index, 3)})",
+            remedy=f"make the ids match (it has {cut_short(checked.index, 3)})",
         )
-    return space.loc[list(ids)]
+    return checked.loc[list(ids)]

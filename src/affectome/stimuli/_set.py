@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -101,16 +102,25 @@ class StimulusSet:
         )
 
     def with_space(
-        self, name: str, space: pd.DataFrame, *, how: Literal["exact", "intersect"] = "exact"
+        self,
+        name: str,
+        space: pd.DataFrame,
+        *,
+        how: Literal["exact", "intersect"] = "exact",
+        source: str | os.PathLike[str] | None = None,
     ) -> StimulusSet:
-        """Add a named space; ``how="intersect"`` keeps the shared stimuli and logs what dropped."""
+        """Add a named space; ``how="intersect"`` keeps the shared stimuli and logs what dropped.
+
+        `source` is what messages call the space, by default its name.
+        """
+        origin = name if source is None else os.fspath(source)
         if name in self.spaces:
             raise InputError(
                 f"there is already a space called '{name}'", source=self.source, remedy="choose another name"
             )
-        checked = as_space(space, source=name)
+        checked = as_space(space, source=origin)
         reference = pd.DataFrame({"present": 1.0}, index=pd.Index(self.ids, name="id"))
-        aligned = align(reference, checked, how=how, names=[self.source, name])
+        aligned = align(reference, checked, how=how, names=[self.source, origin])
         kept = self if aligned.ids == self.ids else self.select(aligned.ids)
         return replace(kept, spaces={**kept.spaces, name: aligned.spaces[1]})
 

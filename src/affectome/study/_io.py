@@ -34,10 +34,19 @@ def read_record(path: Path) -> StageRecord:
     from affectome.study._engine import StageRecord
 
     content = read_json(path)
-    try:
-        known = {item.name: content[item.name] for item in fields(StageRecord) if item.name != "reused"}
-    except KeyError as error:
-        raise InputError(f"has no {error}", source=path, remedy="delete it") from error
+    kinds: dict[str, Any] = {
+        "name": str,
+        "key": str,
+        "outputs": dict,
+        "summary": dict,
+        "seconds": (int, float),
+        "finished": str,
+        "affectome_version": str,
+    }
+    wrong = [name for name, kind in kinds.items() if not isinstance(content.get(name), kind)]
+    if wrong:
+        raise InputError(f"has no sound '{wrong[0]}'", source=path, remedy="delete it")
+    known = {item.name: content[item.name] for item in fields(StageRecord) if item.name != "reused"}
     return StageRecord(**known, reused=True)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from affectome._files import make_folder
-from affectome._progress import Progress
+from affectome._progress import Progress, silent
 from affectome.errors import InputError
 from affectome.study._engine import Stage, StageRecord, StageState, locked, run_stages, stage_states
 from affectome.study._figures import comparison_figures
@@ -43,10 +43,6 @@ class StudyResult:
     def report(self) -> Path:
         """The page to read."""
         return self.results / "report.html"
-
-
-def _silent(done: int, total: int, /, *, detail: str = "") -> None:
-    """Hear progress and say nothing."""
 
 
 def run_study(
@@ -83,7 +79,7 @@ def run_study(
     source = Path(path)
     study = read_study(source)
     folder = make_folder(_results_folder(source, results))
-    show = progress or (lambda name, state: _silent)
+    show = progress or (lambda name, state: silent)
     with locked(folder):
         records = run_stages(_stages(Plan(study, folder, n_jobs)), folder, progress=show)
         summary = _summary(study, records)

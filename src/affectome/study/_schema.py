@@ -20,11 +20,12 @@ __all__ = ["Study", "read_study"]
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
-Positive = Annotated[int, Field(ge=1)]
+Positive = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Count = Annotated[int, Field(ge=1, le=100_000)]
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class About(_Table):
@@ -56,6 +57,9 @@ class SpaceFile(_Table):
 
     path: str = Field(description="CSV, TSV or Parquet: one row per stimulus, an id column, numbers.")
     id_column: str = Field(default="id", description="Name of the id column.")
+    how: Literal["exact", "intersect"] = Field(
+        default="exact", description="Whether other stimuli are a fault, or only the shared ones are kept."
+    )
 
 
 class FeatureJudgeTable(_Table):
@@ -98,7 +102,7 @@ class Triplets(_Table):
 class Embedding(_Table):
     """How the space behind the answers is learned; see affectome.embedding.SPoSE."""
 
-    components: Positive = Field(default=30, description="Components at the start.")
+    components: Count = Field(default=30, description="Components at the start.")
     l1: float = Field(default=0.003, ge=0, description="Weight of the sparsity term.")
     learning_rate: float = Field(default=0.1, gt=0, description="First learning rate of Adam.")
     tol: float = Field(default=1e-3, ge=0, description="Relative fall of the objective under which an epoch stalls.")
@@ -108,7 +112,7 @@ class Embedding(_Table):
 class Behavior(_Table):
     """How the prediction of choices is scored."""
 
-    bootstrap: Positive = Field(default=1000, description="Resamples behind the interval.")
+    bootstrap: Count = Field(default=1000, description="Resamples behind the interval.")
     level: float = Field(default=0.95, gt=0, lt=1, description="Coverage the interval aims at.")
 
 
@@ -124,9 +128,9 @@ class Interpretation(_Table):
     top: Positive = Field(default=3, description="Nearest centroids among which the own category counts as found.")
     most_common: Positive = Field(default=17, description="Categories of the second, smaller classification.")
     drop_duplicates: bool = Field(default=True, description="Leave out the repeated clips of the dataset.")
-    permutations: Positive = Field(default=200, description="Label permutations behind the null.")
+    permutations: Count = Field(default=200, description="Label permutations behind the null.")
     perplexity: float = Field(default=30.0, gt=0, description="Of the t-SNE map.")
-    captions: Positive = Field(default=5, description="Strongest stimuli shown per component, with a caption each.")
+    captions: Count = Field(default=5, description="Strongest stimuli shown per component, with a caption each.")
 
 
 class Study(_Table):
@@ -178,6 +182,8 @@ def read_study(path: str | os.PathLike[str], *, environment: Mapping[str, str] |
         raise InputError("is not UTF-8 text", source=source, remedy="save it as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"is not valid TOML ({error})", source=source, remedy="correct that line") from error
+    except RecursionError as error:
+        raise InputError("is nested too deeply", source=source, remedy="write it flat") from error
     variables = os.environ if environment is None else environment
     expanded = _expand(content, variables, source, ())
     try:
@@ -271,10 +277,14 @@ def _absolute(study: Study, source: Path) -> Study:
     folder = source.resolve().parent
 
     def resolve(table: Any, where: str) -> Any:
-        target = (folder / Path(table.path).expanduser()).resolve()
-        if not target.exists():
+        try:
+            target = (folder / Path(table.path).expanduser()).resolve()
+            there = target.exists()
+        except (OSError, ValueError, RuntimeError):  # too long, a NUL inside, an unknown ~user
+            target, there = folder / "?", False
+        if not there:
             raise InputError(
-                f"there is no '{target}'",
+                f"there is no '{target if target.name != '?' else table.path[:200]}'",
                 source=source,
                 where=f"[{where}] path",
                 remedy="correct the path or fetch the data",

@@ -23,7 +23,7 @@ from affectome.stimuli import (
 )
 from affectome.study._engine import Stage
 from affectome.study._schema import SentenceJudgeTable, Study
-from affectome.triplets import TripletSet, read_triplets, sample_triplets, split_triplets, write_triplets
+from affectome.triplets import TripletSet, read_triplets, sample_triplets, write_triplets
 
 __all__ = ["Plan", "behavior_stages"]
 
@@ -112,7 +112,8 @@ def _load_stimuli(study: Study) -> StimulusSet:
             captions = read_captions(source.path, id_column=source.id_column, text_column=source.text_column)
         stimuli = stimuli.with_captions(captions)
     for name, space in study.spaces.items():
-        stimuli = stimuli.with_space(name, read_space(space.path, id_column=space.id_column))
+        table_of = read_space(space.path, id_column=space.id_column)
+        stimuli = stimuli.with_space(name, table_of, how=space.how, source=space.path)
     missing = [name for name in study.spaces_used() if name not in stimuli.spaces]
     if missing:
         raise InputError(f"has no space {cut_short(missing)}", source=table.path, remedy="download the whole file")
@@ -124,9 +125,10 @@ def _questions(plan: Plan) -> Stage:
     outputs = ("triplets/train.parquet", "triplets/test.parquet")
 
     def run(progress: Progress) -> Mapping[str, Any]:
-        both = sample_triplets(plan.stimuli().ids, design.train + design.test, design=design.design, seed=seed)
-        parts = split_triplets(both, [design.train, design.test], seed=plan.seed("split"))
-        for path, part in zip(outputs, parts, strict=True):
+        ids = plan.stimuli().ids
+        train = sample_triplets(ids, design.train, design=design.design, seed=seed)
+        test = sample_triplets(ids, design.test, seed=plan.seed("held out"), exclude=train)
+        for path, part in zip(outputs, (train, test), strict=True):
             write_triplets(plan.results / path, part)
         return design.model_dump()
 
@@ -176,7 +178,7 @@ def _embedding(plan: Plan, name: str) -> Stage:
 
     def run(progress: Progress) -> Mapping[str, Any]:
         trials = plan.trials(f"{name}_train")
-        model = SPoSE(**settings, random_state=seed % 2**32, n_jobs=plan.n_jobs)
+        model = SPoSE(**settings, random_state=seed, n_jobs=plan.n_jobs)
         model.fit(trials, progress=progress)
         if model.n_components_ == 0:
             raise InputError(

@@ -2,7 +2,7 @@
 
 from affectome.triplets._io import read_triplets, write_triplets
 from affectome.triplets._sampling import DESIGNS, Design, sample_triplets
-from affectome.triplets._set import UNANSWERED, TripletSet
+from affectome.triplets._set import UNANSWERED, TripletSet, check_choice, check_indices, check_probabilities, odd_last
 from affectome.triplets._split import split_triplets
 
 __all__ = [
@@ -10,6 +10,10 @@ __all__ = [
     "UNANSWERED",
     "Design",
     "TripletSet",
+    "check_choice",
+    "check_indices",
+    "check_probabilities",
+    "odd_last",
     "read_triplets",
     "sample_triplets",
     "split_triplets",

@@ -64,9 +64,24 @@ def read_triplets(path: str | os.PathLike[str], *, stimuli: int | Sequence[str] 
         raise _empty(source)
     n_known = None if stimuli is None else len(stimulus_ids(stimuli))
     rows = check_indices(rows, n_known, source=source)
+    if n_known is None:
+        _refuse_stray_index(rows, source)
     ids = stimulus_ids(int(rows.max()) + 1 if stimuli is None else stimuli)
     choice = np.full(len(rows), 2, np.int8)
     return TripletSet(rows, ids=ids, choice=choice, metadata={"order_shown": "unknown", "imported_from": source.name})
+
+
+def _refuse_stray_index(rows: NDArray[np.int32], source: Path) -> None:
+    """An index far beyond the others is a slip, and would cost memory for every stimulus below it."""
+    highest, different = int(rows.max()), len(np.unique(rows))
+    if highest >= 1000 + 10 * different:
+        row = int(rows.max(axis=1).argmax()) + 1
+        raise InputError(
+            f"the stimulus index {highest} is far beyond the {different} stimuli of the file",
+            source=source,
+            where=f"row {row}",
+            remedy="correct it, or say how many stimuli there are",
+        )
 
 
 def _empty(source: Path) -> InputError:
@@ -87,18 +102,26 @@ def _read_own(source: Path, stimuli: int | Sequence[str] | None) -> TripletSet:
     if table.num_rows == 0:
         raise _empty(source)
     ids = metadata.pop("ids", None)
+    if ids is not None and not isinstance(ids, list):
+        raise InputError("has damaged affectome metadata", source=source, remedy="write it again")
     if stimuli is not None:
         given = stimulus_ids(stimuli)
-        if ids is not None and tuple(ids) != given and not isinstance(stimuli, int):
+        known = given if ids is None else tuple(ids)
+        if len(known) != len(given) or (known != given and not isinstance(stimuli, int)):
             raise InputError(
-                "was made for other stimuli than the ones given", source=source, remedy="leave the ids out"
+                f"was made for {len(known)} other stimuli than the {len(given)} given",
+                source=source,
+                remedy="leave them out",
             )
-        ids = given if ids is None else ids
+        ids = list(known)
 
     def column(name: str) -> NDArray[Any]:
         values: NDArray[Any] = table.column(name).to_numpy()
-        if values.dtype.kind not in "iuf":
-            raise InputError(f"the column '{name}' is not numeric", source=source, remedy="write it as numbers")
+        whole = values.dtype.kind in "iu" or (values.dtype.kind == "f" and name in _PROBABILITIES)
+        if not whole:
+            raise InputError(
+                f"the column '{name}' has cells that are no whole number", source=source, remedy="mend them"
+            )
         return values
 
     rows = np.column_stack([column("a"), column("b"), column("c")])
@@ -124,7 +147,7 @@ def _read_npy(source: Path) -> NDArray[Any]:
         array: NDArray[Any] = np.load(source, allow_pickle=False)
     except FileNotFoundError as error:
         raise InputError("there is no such file", source=source, remedy="check the path") from error
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, MemoryError) as error:
         raise InputError(
             "is not a whole .npy array, or it was cut short", source=source, remedy="write it again"
         ) from error
@@ -158,8 +181,13 @@ def _read_text(source: Path) -> NDArray[Any]:
         raise _bad_line(source, separator) or InputError(
             "has no three columns", source=source, remedy="give three a line"
         )
-    if torn:
-        logger.warning("%s does not end with a line break: its last triplet may be cut short.", source)
+    if torn:  # "10 11 1" may be the beginning of "10 11 15"
+        raise InputError(
+            "the last line does not end with a line break and may be torn",
+            source=source,
+            where=f"row {len(rows)}",
+            remedy="complete it, or add the line break if it is whole",
+        )
     return rows
 
 

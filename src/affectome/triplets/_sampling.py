@@ -30,6 +30,7 @@ def sample_triplets(
     seed: int,
     repeats: int = 1,
     subset: Sequence[str] | int | None = None,
+    exclude: TripletSet | None = None,
 ) -> TripletSet:
     """Draw the questions of a study.
 
@@ -58,6 +59,9 @@ def sample_triplets(
         For the ``repeated`` design.
     subset
         Ids to draw from, or how many to draw at random; by default all stimuli.
+    exclude
+        Trials over the same stimuli of which no unordered triplet is drawn again, such as those a
+        model was trained on (designs ``random`` and ``repeated``).
 
     Returns
     -------
@@ -103,6 +107,8 @@ def sample_triplets(
             f"the exhaustive design of {len(pool)} stimuli has {total:,} triplets, not {n:,}", remedy="leave n out"
         )
 
+    if exclude is not None and design in ("exhaustive", "balanced"):
+        raise InputError(f"the {design} design leaves nothing out", remedy="exclude triplets from a random design")
     metadata: dict[str, Any] = {"design": design, "seed": seed, "n_different": n}
     if subset is not None:
         metadata["subset"] = [ids[i] for i in np.sort(pool)]
@@ -112,7 +118,7 @@ def sample_triplets(
     elif design == "balanced":
         rows = _shuffled(_sparse_or_complement(len(pool), n, rng, _balanced), rng)
     else:
-        rows = _sparse_or_complement(len(pool), n, rng, _random)
+        rows = _random_beside(pool, n, rng, ids, exclude)
         if design == "repeated":
             metadata["repeats"] = repeats
             rows = np.concatenate([rng.permutation(rows) for _ in range(repeats)])
@@ -171,6 +177,32 @@ def _sparse_or_complement(
         left_out = triplet_keys(draw(m, total - n, rng), m)
         everything = everything[~np.isin(triplet_keys(everything, m), left_out)]
     return rng.permutation(everything)
+
+
+def _random_beside(
+    pool: NDArray[np.int32], n: int, rng: np.random.Generator, ids: tuple[str, ...], exclude: TripletSet | None
+) -> NDArray[np.int32]:
+    """`n` different random triplets of the pool, none of them in `exclude`."""
+    if exclude is None:
+        return _sparse_or_complement(len(pool), n, rng, _random)
+    if exclude.ids != ids:
+        raise InputError("the triplets to exclude are about other stimuli", remedy="give trials over the same ids")
+    taken = np.unique(exclude.keys())
+    total = math.comb(len(pool), 3)
+
+    def beside(rows: NDArray[np.int32]) -> NDArray[np.int32]:
+        return rows[~np.isin(triplet_keys(pool[rows], len(ids)), taken)]
+
+    drawn = min(total, n + len(taken))  # in the worst case every excluded triplet is drawn again
+    rows = beside(_sparse_or_complement(len(pool), min(total, n + n // 4 + 64), rng, _random))
+    if len(rows) < n:
+        rows = beside(_sparse_or_complement(len(pool), drawn, rng, _random))
+    if len(rows) < n:
+        raise InputError(
+            f"only {len(rows):,} triplets are left beside the {len(taken):,} excluded, not {n:,}",
+            remedy="ask for fewer",
+        )
+    return rng.permutation(rows)[:n]
 
 
 def _random(m: int, n: int, rng: np.random.Generator) -> NDArray[np.int32]:

@@ -131,10 +131,7 @@ class TripletSet:
 
     def odd_last(self) -> NDArray[np.int32]:
         """The answered trials with the odd one last, the form other SPoSE programs use; shape (n_answered, 3)."""
-        rows = np.flatnonzero(self.answered)
-        shown, odd = self.triplets[rows], self.choice[rows].astype(np.intp)
-        order = np.array([[1, 2, 0], [0, 2, 1], [0, 1, 2]])[odd]
-        return np.take_along_axis(shown, order, axis=1)
+        return odd_last(self.triplets, self.choice)
 
     def with_answers(
         self,
@@ -145,6 +142,13 @@ class TripletSet:
         """The same questions with these answers; `metadata` is added to what is known."""
         known = {**self.metadata, **(metadata or {})}
         return TripletSet(self.triplets, self.ids, choice, probabilities, self.block, known)
+
+
+def odd_last(triplets: NDArray[np.int32], choice: NDArray[np.int8]) -> NDArray[np.int32]:
+    """The answered rows with the chosen stimulus last and the others in the order shown."""
+    rows = np.flatnonzero(choice != UNANSWERED)
+    order = np.array([[1, 2, 0], [0, 2, 1], [0, 1, 2]])[choice[rows].astype(np.intp)]
+    return np.take_along_axis(triplets[rows], order, axis=1)
 
 
 def triplet_keys(triplets: NDArray[np.integer], n_stimuli: int) -> NDArray[np.int64]:
@@ -238,6 +242,7 @@ def check_probabilities(
 
 def stimulus_ids(stimuli: int | Sequence[str]) -> tuple[str, ...]:
     """Ids as given, or ``"0", "1", ...`` for a number of stimuli."""
+    stimuli = getattr(stimuli, "ids", stimuli)  # a StimulusSet says its ids
     if isinstance(stimuli, (int, np.integer)):
         return tuple(str(i) for i in range(int(stimuli)))
     return tuple(str(i) for i in stimuli)

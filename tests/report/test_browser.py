@@ -1,0 +1,95 @@
+"""The page in a real browser: Chromium, where it is installed."""
+
+import shutil
+
+import pytest
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None or DRIVER is None,
+    reason="needs chromium and chromedriver (apt-get install chromium chromium-driver)",
+)
+
+
+@pytest.fixture(scope="module")
+def open_page(tmp_path_factory):
+    """Open a page at a width; give the driver."""
+    selenium = pytest.importorskip("selenium.webdriver")
+    from selenium.webdriver.chrome.service import Service
+
+    drivers = []
+
+    def open_at(path, width, height=900, dark=False):
+        options = selenium.ChromeOptions()
+        options.binary_location = CHROMIUM
+        for flag in (
+            "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            f"--user-data-dir={tmp_path_factory.mktemp('profile')}", *(["--force-dark-mode"] if dark else []),
+        ):  # fmt: skip
+            options.add_argument(flag)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        driver = selenium.Chrome(options=options, service=Service(DRIVER))
+        drivers.append(driver)
+        # A window has a least width; the emulated screen of a phone has none.
+        driver.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600},
+        )
+        driver.get(path.as_uri())
+        driver.execute_script("document.querySelectorAll('details').forEach(d => d.open = true)")
+        return driver
+
+    yield open_at
+    for driver in drivers:
+        driver.quit()
+
+
+@pytest.mark.parametrize("width", [400, 1200])
+def test_no_errors_no_missing_pictures_no_sideways_scrolling(open_page, hostile_study, width):
+    driver = open_page(hostile_study / "report.html", width)
+    assert driver.get_log("browser") == []
+    assert driver.title == "A <b>bold</b> & hostile study"
+    sizes = driver.execute_script("return [...document.images].map(i => i.complete ? i.naturalWidth : 0)")
+    assert len(sizes) == 8
+    assert min(sizes) > 0
+    page, window = driver.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
+    assert window == width
+    assert page <= width
+
+
+def test_hostile_text_appears_as_it_was_written(open_page, hostile_study):
+    driver = open_page(hostile_study / "report.html", 1200)
+    text = driver.execute_script("return document.body.innerText")
+    assert "<script>document.title='broken'; console.error('ran')</script>" in text
+    assert "<em>clip01</em>&" in text
+    assert "First </h2><script>console.error('ran')</script> system" in text
+    assert "😱🎉" in text
+
+
+def test_text_stands_out_from_its_ground_in_light_and_in_dark(open_page, hostile_study):
+    driver = open_page(hostile_study / "report.html", 1200)
+    for scheme in ("light", "dark"):
+        driver.execute_cdp_cmd(
+            "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        )
+        ink, paper = (
+            [
+                int(part)
+                for part in driver.execute_script(f"return getComputedStyle(document.body).{name}")[4:-1].split(",")[:3]
+            ]
+            for name in ("color", "backgroundColor")
+        )
+        assert _contrast(ink, paper) > 7
+
+
+def _contrast(a, b):
+    """Contrast ratio of the web accessibility guidelines."""
+
+    def luminance(colour):
+        parts = [c / 255 for c in colour]
+        linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    high, low = sorted((luminance(a), luminance(b)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
