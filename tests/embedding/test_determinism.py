@@ -70,7 +70,6 @@ def test_process_with_one_thread_gives_the_same_bits(bits):
     assert run_python(FIT, NUMBA_NUM_THREADS="1") == hashlib.sha256(bits).hexdigest()
 
 
-@pytest.mark.xfail(strict=True, reason="bug: reassoc with contract lets the cached machine code round differently")
 def test_process_that_compiles_gives_the_bits_of_one_that_loads_the_cache(tmp_path):
     compiled, loaded = (run_python(FIT, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2))
     assert compiled == loaded

@@ -83,7 +83,7 @@ def test_space_names_stimuli_and_components(fitted, trials):
     assert space.index.name == "id"
     assert space.columns[0] == "component 01"
     assert np.array_equal(space.to_numpy(), fitted.embedding_)
-    with pytest.raises(InputError, match="39 ids were given for 40 stimuli"):
+    with pytest.raises(InputError, match="not the ids of the fit"):
         fitted.to_space(trials.ids[:-1])
 
 
@@ -186,7 +186,7 @@ def test_warm_start_keeps_the_strongest_and_fills_up(trials):
     with pytest.warns(ConvergenceWarning):
         shrunk = model.fit(trials).embedding_
     assert np.abs(shrunk - grown[:, :2]).max() < 1e-6
-    with pytest.raises(InputError, match="had 40 stimuli and this one has 41"):
+    with pytest.raises(InputError, match="was about 40 stimuli, and this one is about 41"):
         model.fit(trials.triplets, trials.choice, n_stimuli=41)
 
 
@@ -252,7 +252,7 @@ def test_fit_goes_on_from_the_best_of_its_starts(trials, monkeypatch):
     ids=str,
 )
 def test_parameter_out_of_range_is_named(trials, parameters):
-    with pytest.raises(InputError, match=f"SPoSE: {next(iter(parameters))}=.* is out of range"):
+    with pytest.raises(InputError, match=f"SPoSE: {next(iter(parameters))}=.* is not accepted"):
         SPoSE(**parameters).fit(trials)
 
 
@@ -284,7 +284,6 @@ def test_bad_input_is_refused_with_its_place(X, y, n_stimuli, message):
         SPoSE(2, random_state=0).fit(X, y, n_stimuli=n_stimuli)
 
 
-@pytest.mark.xfail(strict=True, reason="bug: a parameter of the wrong kind or without bounds is not an InputError")
 @pytest.mark.parametrize(
     "parameters",
     [
@@ -305,7 +304,6 @@ def test_parameter_of_the_wrong_kind_is_named(trials, parameters):
             SPoSE(**parameters).fit(trials)
 
 
-@pytest.mark.xfail(strict=True, reason="bug: NaN or inf in X is not an InputError")
 @pytest.mark.parametrize("cell", [np.nan, np.inf])
 def test_index_that_is_no_number_is_refused(cell):
     with pytest.raises(InputError):

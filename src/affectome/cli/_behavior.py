@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from affectome.cli._common import Jobs, Json, LogFile, Quiet, command, print_json, start_logging
+from affectome.cli._common import Jobs, Json, LogFile, Quiet, about, command, print_json, start_logging
 
 group = typer.Typer(help="Does a space predict choices?", no_args_is_help=True)
 
@@ -22,7 +22,9 @@ def _group() -> None:
 def score(
     space: Annotated[Path, typer.Argument(help="A learned space.")],
     triplets: Annotated[Path, typer.Argument(help="Answered triplets the space was not learned from.")],
-    bootstrap: Annotated[int, typer.Option("--bootstrap", min=1, help="Resamples behind the interval.")] = 1000,
+    bootstrap: Annotated[
+        int, typer.Option("--bootstrap", min=1, max=100_000, help="Resamples behind the interval.")
+    ] = 1000,
     level: Annotated[float, typer.Option("--level", help="Coverage the interval aims at.")] = 0.95,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the bootstrap.")] = 0,
     jobs: Jobs = None,
@@ -40,14 +42,9 @@ def score(
     from affectome.triplets import read_triplets
 
     known = read_space(space)
-    result = held_out_accuracy(
-        known,
-        read_triplets(triplets, stimuli=None if triplets.suffix == ".parquet" else known.index.tolist()),
-        n_boot=bootstrap,
-        level=level,
-        seed=seed,
-        n_jobs=jobs,
-    )
+    trials = read_triplets(triplets, stimuli=None if triplets.suffix == ".parquet" else known.index.tolist())
+    with about(space):
+        result = held_out_accuracy(known, trials, n_boot=bootstrap, level=level, seed=seed, n_jobs=jobs)
     print(
         f"Accuracy {result.value:.4f}, {100 * level:g}% interval [{result.ci_low:.4f}, {result.ci_high:.4f}] "
         f"over {result.n_triplets:,} triplets; chance is 0.3333."

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,11 +18,12 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 
-from affectome._progress import Progress
+from affectome._progress import Progress, silent
 from affectome.errors import AffectomeError, EnvironmentFailure, InputError, Interrupted
 
 __all__ = [
     "Jobs",
+    "about",
     "Json",
     "LogFile",
     "Quiet",
@@ -75,6 +77,17 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
+@contextmanager
+def about(path: Path) -> Iterator[None]:
+    """Name the file in a fault that does not say which one it is about."""
+    try:
+        yield
+    except InputError as error:
+        if error.source is None or not Path(error.source).suffix:
+            error.source = str(path)
+        raise
+
+
 def _complain(text: str) -> None:
     print(text, file=sys.stderr)
 
@@ -92,6 +105,24 @@ def _write_traceback() -> str:
     return name
 
 
+def _log_warning(message: Any, category: type[Warning], *rest: Any, **named: Any) -> None:
+    """A warning as one log line, without the place in the code that raised it."""
+    level = logging.WARNING if issubclass(category, UserWarning) else logging.DEBUG
+    logging.getLogger("affectome").log(level, "%s", " ".join(str(message).split()))
+
+
+class _Stderr(logging.StreamHandler[Any]):
+    """Writes to whatever stderr is at the moment, which tests and notebooks exchange."""
+
+    @property
+    def stream(self) -> Any:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, value: Any) -> None:
+        pass
+
+
 def start_logging(quiet: bool, log_file: Path | None) -> None:
     """Send the log to stderr (warnings only when quiet) and, in full, to a file where one is asked for."""
     root = logging.getLogger("affectome")
@@ -99,11 +130,12 @@ def start_logging(quiet: bool, log_file: Path | None) -> None:
     for handler in list(root.handlers):
         root.removeHandler(handler)
         handler.close()
-    screen = logging.StreamHandler(sys.stderr)
+    screen = _Stderr()
     # With a live display, information is shown by the display itself.
     screen.setLevel(logging.WARNING if quiet or sys.stderr.isatty() else logging.INFO)
     screen.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     root.addHandler(screen)
+    warnings.showwarning = _log_warning
     if log_file is not None:
         try:
             log_file.parent.mkdir(parents=True, exist_ok=True)
@@ -125,7 +157,7 @@ def print_json(content: Mapping[str, Any]) -> None:
 def stage_progress(quiet: bool) -> Iterator[Callable[[str, str], Progress]]:
     """A display of stages: live bars on a terminal; without one the log lines of the engine have to do."""
     if quiet or not sys.stderr.isatty():
-        yield lambda name, state: _silent
+        yield lambda name, state: silent
         return
     from rich.console import Console
     from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -164,7 +196,3 @@ def work_progress(name: str, quiet: bool) -> Iterator[Progress]:
     """The display of one piece of work."""
     with stage_progress(quiet) as begin:
         yield begin(name, "running")
-
-
-def _silent(done: int, total: int, /, *, detail: str = "") -> None:
-    """Hear progress and say nothing."""

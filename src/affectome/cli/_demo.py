@@ -10,6 +10,7 @@ import typer
 
 from affectome.cli._common import Jobs, Json, LogFile, Quiet, command, print_json, stage_progress, start_logging
 from affectome.cli._study import print_systems
+from affectome.errors import InputError
 
 
 @command
@@ -36,10 +37,17 @@ def demo(
     from affectome.study import run_study
 
     planted = simulate_emotions(n_stimuli=300, n_components=8, strength=3.0, seed=seed)
-    write_simulated_tables(planted, out / "data")
     study_file = out / "study.toml"
+    text = files("affectome.cli").joinpath("demo_study.toml").read_text("utf-8")
+    if study_file.exists() and study_file.read_text("utf-8", errors="replace") != text:
+        raise InputError(
+            "is there already, and is not the study of this demo",
+            source=study_file,
+            remedy="run it with `affectome study run`, or choose another --out",
+        )
+    write_simulated_tables(planted, out / "data")
     with atomic_path(study_file) as temporary:
-        temporary.write_text(files("affectome.cli").joinpath("demo_study.toml").read_text("utf-8"), "utf-8")
+        temporary.write_text(text, "utf-8")
     with stage_progress(quiet) as progress:
         result = run_study(study_file, out / "results", n_jobs=jobs, progress=progress)
     print_systems(result.summary)

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from affectome.cli._common import Jobs, Json, LogFile, Quiet, command, print_json, start_logging, work_progress
+from affectome.cli._common import Jobs, Json, LogFile, Quiet, about, command, print_json, start_logging, work_progress
+from affectome.errors import InputError
 
 group = typer.Typer(help="Learn the space behind the answers.", no_args_is_help=True)
 
@@ -36,14 +37,18 @@ def fit(
     Example: affectome embed fit answers.parquet --components 30 --out space.parquet
     """
     start_logging(quiet, log_file)
+    from affectome._files import check_output
     from affectome.embedding import SPoSE
-    from affectome.spaces import write_space
+    from affectome.spaces import SPACE_FORMATS, write_space
     from affectome.triplets import read_triplets
 
+    check_output(out, SPACE_FORMATS)
     trials = read_triplets(triplets, stimuli=n_stimuli)
     model = SPoSE(components, l1, random_state=seed, n_jobs=jobs)
-    with work_progress("fitting", quiet) as progress:
+    with about(triplets), work_progress("fitting", quiet) as progress:
         model.fit(trials, progress=progress)
+        if model.n_components_ == 0:
+            raise InputError("every component vanished", remedy="give more triplets or a lower --l1")
     facts = {
         "n_components": model.n_components_,
         "objective": model.objective_,

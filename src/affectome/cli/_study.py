@@ -89,6 +89,7 @@ def report(
 def print_systems(summary: Any) -> None:
     """The systems of a study as a small table on stdout."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(
@@ -98,8 +99,10 @@ def print_systems(summary: Any) -> None:
         accuracy = system["held_out_accuracy"]
         interval = f"{accuracy['value']:.3f} [{accuracy['ci_low']:.3f}, {accuracy['ci_high']:.3f}]"
         components = system.get("interpretation", {}).get("components", [])
-        leading = [c["top_ratings"][0]["rating"] for c in components if c["top_ratings"]]
-        table.add_row(system["label"], interval, str(system["n_components"]), ", ".join(dict.fromkeys(leading[:5])))
+        tops = [c["top_ratings"][0] for c in components if c["top_ratings"]]
+        leading = [top["rating"] if top["r"] > 0 else f"low {top['rating']}" for top in tops[:5]]
+        follows = ", ".join(dict.fromkeys(leading))
+        table.add_row(escape(system["label"]), interval, str(system["n_components"]), escape(follows))
     Console(highlight=False, width=None if Console().is_terminal else 120).print(table)
     if any(s.get("interpretation", {}).get("judged_from_these_ratings") for s in summary["systems"].values()):
         print(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from affectome.cli._common import Json, LogFile, Quiet, command, print_json, start_logging, work_progress
+from affectome.cli._common import Json, LogFile, Quiet, about, command, print_json, start_logging, work_progress
 
 group = typer.Typer(help="The questions, and answers from numbers.", no_args_is_help=True)
 
@@ -26,6 +26,9 @@ def sample(
     subset: Annotated[
         int | None, typer.Option("--subset", min=3, help="Use this many stimuli, drawn at random.")
     ] = None,
+    exclude: Annotated[
+        Path | None, typer.Option("--exclude", help="Triplet file none of whose triplets is asked again.")
+    ] = None,
     id_column: Annotated[str, typer.Option("--id-column", help="Name of the id column.")] = "id",
     quiet: Quiet = False,
     json: Json = False,
@@ -34,13 +37,26 @@ def sample(
     """Draw the questions of a study.
 
     Example: affectome triplets sample stimuli.csv --n 1000000 --seed 1 --out questions.parquet
+
+    For a held-out set: --exclude questions.parquet with another seed.
     """
     start_logging(quiet, log_file)
+    from affectome._files import check_output
     from affectome.stimuli import read_stimuli
-    from affectome.triplets import sample_triplets, write_triplets
+    from affectome.triplets import read_triplets, sample_triplets, write_triplets
 
+    check_output(out, (".parquet",))
     ids = read_stimuli(stimuli, id_column=id_column).ids
-    questions = sample_triplets(ids, n, design=design, seed=seed, repeats=repeats, subset=subset)  # type: ignore[arg-type]
+    taken = None if exclude is None else read_triplets(exclude, stimuli=ids)
+    questions = sample_triplets(
+        ids,
+        n,
+        design=design,  # type: ignore[arg-type]
+        seed=seed,
+        repeats=repeats,
+        subset=subset,
+        exclude=taken,
+    )
     write_triplets(out, questions)
     print(f"{len(questions):,} questions about {questions.n_stimuli:,} stimuli: {out}")
     if json:
@@ -71,10 +87,12 @@ def judge(
     Example: affectome triplets judge questions.parquet --space ratings.csv --out answers.parquet
     """
     start_logging(quiet, log_file)
+    from affectome._files import check_output
     from affectome.judges import FeatureJudge, ask
     from affectome.spaces import read_space
-    from affectome.triplets import read_triplets, write_triplets
+    from affectome.triplets import TRIPLET_FORMATS, read_triplets, write_triplets
 
+    check_output(out, TRIPLET_FORMATS)
     asked = read_triplets(questions)
     answering = FeatureJudge(
         read_space(space, id_column=id_column),
@@ -83,7 +101,7 @@ def judge(
         temperature=temperature,
         seed=seed,
     )
-    with work_progress("judging", quiet) as progress:
+    with about(space), work_progress("judging", quiet) as progress:
         answers = ask(answering, asked, progress=progress)
     write_triplets(out, answers)
     print(f"{int(answers.answered.sum()):,} answers: {out}")

@@ -33,6 +33,7 @@ _DECAY = 0.3  # the learning rate is multiplied by this after a stall
 _LAST_RATE = 0.01  # share of the first learning rate at which a stall ends the fit
 _TRYOUT_EPOCHS = 4  # after which the objectives of good and poor starts have parted (docs/embedding.md)
 _TRYOUT_TRIALS = 200_000
+_WARM_RATE = 0.1  # share of the learning rate at which a warm start begins: the full rate would shake it loose
 _GROWTH = 8  # the batch doubles after a stall, up to this many times its first size
 _BETAS = (0.9, 0.999)
 
@@ -77,7 +78,7 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
         objective goes on. The problem is not convex, and a poor start can merge two components for good.
     warm_start : bool
         Start from the weights of the last fit where there is one: its strongest components, filled
-        up with fresh ones where `n_components` has grown.
+        up with fresh ones where `n_components` has grown; the learning rate then begins at a tenth.
     random_state : int, RandomState or None
         Seeds the start and the order of the triplets.
     n_jobs : int or None
@@ -181,7 +182,9 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
         rng = np.random.default_rng(state.randint(0, 2**31 - 1, size=4))
         ids = X.ids if isinstance(X, TripletSet) else None
         weights = self._start(trials, ids, rng)
-        path, self.converged_ = self._descend(trials, weights, rng, self.max_epochs, progress)
+        warm = self.warm_start and hasattr(self, "_weights")
+        rate = self.learning_rate * (_WARM_RATE if warm else 1.0)
+        path, self.converged_ = self._descend(trials, weights, rng, rate, self.max_epochs, progress)
         self._weights = weights[:, : self.n_components]
         kept = kept_components(self._weights, self.prune)
         if len(kept) == 0:
@@ -207,11 +210,13 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: TripletSet | ArrayLike) -> NDArray[np.int8]:
         """Slot called odd for each triplet in the order shown; exact ties go to the first tied slot."""
-        return predicted_choice(self.embedding_, self._same_stimuli(X), n_jobs=self.n_jobs)
+        shown = self._same_stimuli(X)
+        return predicted_choice(self.embedding_, shown, n_jobs=self.n_jobs)
 
     def predict_proba(self, X: TripletSet | ArrayLike) -> NDArray[np.float32]:
         """Probability that each slot is the odd one, shape (n_trials, 3)."""
-        return choice_probabilities(self.embedding_, self._same_stimuli(X), n_jobs=self.n_jobs)
+        shown = self._same_stimuli(X)
+        return choice_probabilities(self.embedding_, shown, n_jobs=self.n_jobs)
 
     def score(self, X: TripletSet | ArrayLike, y: ArrayLike | None = None) -> float:
         """Share of answered trials predicted right, ties shared; chance is 1/3.
@@ -293,7 +298,7 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
         tried = []
         for _ in range(self.n_init):
             weights = self._draw(n, rng)
-            path, _ = self._descend(some, weights, rng, _TRYOUT_EPOCHS, None)
+            path, _ = self._descend(some, weights, rng, self.learning_rate, _TRYOUT_EPOCHS, None)
             tried.append((path[-1], weights))
         return min(tried, key=lambda pair: pair[0])[1]
 
@@ -306,6 +311,7 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
         trials: Trials,
         weights: NDArray[np.float32],
         rng: np.random.Generator,
+        rate: float,
         max_epochs: int,
         progress: Progress | None,
     ) -> tuple[list[float], bool]:
@@ -319,7 +325,7 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
         gradients = np.empty((-(-largest // _BLOCK), *weights.shape), np.float32)
         order = np.arange(n_trials, dtype=np.int32)
         path: list[float] = []
-        rate, step, converged = float(self.learning_rate), 0, False
+        step, converged = 0, False
         while len(path) < max_epochs and not converged:
             rng.shuffle(order)
             total = 0.0

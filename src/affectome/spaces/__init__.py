@@ -6,11 +6,12 @@ text column names. Every comparison in affectome is between two spaces, or a spa
 
 from affectome.spaces._align import Alignment, align, rows_for
 from affectome.spaces._geometry import METRICS, Metric, paired_similarity, similarity, similarity_coordinates
-from affectome.spaces._io import read_space, write_space
+from affectome.spaces._io import SPACE_FORMATS, read_space, write_space
 from affectome.spaces._space import STANDARDISATIONS, Standardisation, as_space, standardise
 
 __all__ = [
     "METRICS",
+    "SPACE_FORMATS",
     "STANDARDISATIONS",
     "Alignment",
     "Metric",

@@ -9,10 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from affectome._files import atomic_path, read_parquet, write_parquet
+from affectome._files import atomic_path, check_output, read_parquet, write_parquet
 from affectome._tables import read_indexed_table
-from affectome.errors import InputError
 from affectome.spaces._space import as_space
+
+#: Extensions that a space can be written with.
+SPACE_FORMATS = (".parquet", ".csv", ".tsv")
 
 
 def read_space(path: str | os.PathLike[str], *, id_column: str = "id") -> pd.DataFrame:
@@ -40,12 +42,11 @@ def write_space(path: str | os.PathLike[str], space: pd.DataFrame, metadata: Map
     """
     import pyarrow as pa
 
+    check_output(path, SPACE_FORMATS)
     checked = as_space(space)
     suffix = Path(path).suffix.lower()
     if suffix == ".parquet":
         write_parquet(path, pa.Table.from_pandas(checked), {**(metadata or {}), "kind": "space"})
-    elif suffix in (".csv", ".tsv"):
+    else:
         with atomic_path(path) as temporary:
             checked.to_csv(temporary, sep="," if suffix == ".csv" else "\t", lineterminator="\n")
-    else:
-        raise InputError(f"'{suffix}' is no format for a space", source=path, remedy="use .parquet, .csv or .tsv")

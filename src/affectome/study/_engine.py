@@ -47,8 +47,8 @@ class Stage:
         JSON values that decide the result.
     files
         Input files outside the results folder; a folder stands for the files in it.
-    after
-        Names of the stages whose outputs it reads.
+    reads
+        Outputs of earlier stages that it reads.
     version
         Raised when the same inputs would now give another result.
     """
@@ -58,7 +58,7 @@ class Stage:
     outputs: tuple[str, ...]
     parameters: Mapping[str, Any] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
-    after: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
     version: int = 1
 
 
@@ -138,9 +138,10 @@ def run_stages(
     list of StageRecord
     """
     digests: dict[Path, str] = {}
-    done: dict[str, StageRecord] = {}
+    written: dict[str, str] = {}
+    records = []
     for stage in stages:
-        key = _key(stage, done, digests)
+        key = _key(stage, written, digests)
         record = _finished(stage, key, results)
         if record is None:
             logger.info("Stage %s runs.", stage.name)
@@ -155,8 +156,9 @@ def run_stages(
         else:
             logger.info("Stage %s is up to date.", stage.name)
             progress(stage.name, "reused")
-        done[stage.name] = record
-    return list(done.values())
+        written.update(record.outputs)
+        records.append(record)
+    return records
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,16 +183,16 @@ class StageState:
 def stage_states(stages: Sequence[Stage], results: Path) -> list[StageState]:
     """Say what a run would do, without doing it."""
     digests: dict[Path, str] = {}
-    done: dict[str, StageRecord] = {}
+    written: dict[str, str] = {}
     states = []
     for stage in stages:
         ran = _place(results, stage.name).is_file()
-        if any(name not in done for name in stage.after):
+        if any(path not in written for path in stage.reads):
             states.append(StageState(stage.name, "waiting", None))
             continue
-        record = _finished(stage, _key(stage, done, digests), results)
+        record = _finished(stage, _key(stage, written, digests), results)
         if record is not None:
-            done[stage.name] = record
+            written.update(record.outputs)
             states.append(StageState(stage.name, "done", record.seconds))
         else:
             states.append(StageState(stage.name, "stale" if ran else "open", None))
@@ -201,13 +203,13 @@ def _place(results: Path, name: str) -> Path:
     return results / STATE / "stages" / f"{name.replace('/', '.')}.json"
 
 
-def _key(stage: Stage, done: Mapping[str, StageRecord], digests: dict[Path, str]) -> str:
+def _key(stage: Stage, written: Mapping[str, str], digests: dict[Path, str]) -> str:
     content = {
         "name": stage.name,
         "version": stage.version,
         "parameters": stage.parameters,
         "files": [_digest(path, digests) for path in stage.files],
-        "after": {name: dict(done[name].outputs) for name in stage.after},
+        "reads": {path: written[path] for path in stage.reads},
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()
 

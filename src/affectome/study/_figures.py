@@ -54,7 +54,8 @@ def comparison_figures(plan: Plan) -> Stage:
             save_figure(figure, folder / "figures", name)
         return {}
 
-    after = [f"{kind}/{name}" for name in systems for kind in ("behavior", "components")]
-    after += [f"categories/{name}" for name in systems] if classified else []
-    after += ["agreement"] if several else []
-    return Stage("figures", run, outputs, {"labels": labels}, after=tuple(after))
+    reads = [f"behavior/{name}_accuracy.json" for name in systems]
+    reads += [f"interpretation/{name}_components.csv" for name in systems]
+    reads += [f"interpretation/{name}_categories.json" for name in systems] if classified else []
+    reads += ["behavior/agreement.csv"] if several else []
+    return Stage("figures", run, outputs, {"labels": labels}, reads=tuple(reads))

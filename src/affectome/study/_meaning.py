@@ -23,7 +23,7 @@ from affectome.interpretation import (
 from affectome.spaces import standardise
 from affectome.stimuli import HORIKAWA_DUPLICATES, N_VIDEOS, video_id
 from affectome.study._engine import Stage
-from affectome.study._stages import Plan
+from affectome.study._stages import STIMULI, Plan
 
 __all__ = ["meaning_stages"]
 
@@ -63,7 +63,7 @@ def _components(plan: Plan, name: str) -> Stage:
         )
         return {"sizes": sizes.round(6).reset_index().to_dict("records"), "mean_hoyer": float(sizes["hoyer"].mean())}
 
-    return Stage(f"components/{name}", run, outputs, {"n": n}, after=("stimuli", f"embedding/{name}"))
+    return Stage(f"components/{name}", run, outputs, {"n": n}, reads=(STIMULI, f"spaces/{name}.parquet"))
 
 
 def _ratings(plan: Plan, name: str) -> Stage:
@@ -94,7 +94,8 @@ def _ratings(plan: Plan, name: str) -> Stage:
         return {"judged_from_these_ratings": circular, "components": components}
 
     parameters = {"ratings": table.ratings, "alpha": table.alpha, "label": label, "circular": circular}
-    return Stage(f"interpretation/{name}", run, outputs, parameters, after=("stimuli", f"embedding/{name}"))
+    reads = tuple(f"spaces/{key}.parquet" for key in (name, *table.ratings))
+    return Stage(f"interpretation/{name}", run, outputs, parameters, reads=reads)
 
 
 def _labels(plan: Plan) -> CategoryLabels:
@@ -160,7 +161,8 @@ def _categories(plan: Plan, name: str) -> Stage:
         return summary
 
     parameters = {**_category_parameters(plan), "circular": circular}
-    return Stage(f"categories/{name}", run, (path,), parameters, after=("stimuli", f"embedding/{name}"))
+    reads = (f"spaces/{name}.parquet", f"spaces/{plan.study.interpretation.categories}.parquet")
+    return Stage(f"categories/{name}", run, (path,), parameters, reads=reads)
 
 
 def _rating_spaces(plan: Plan) -> Stage:
@@ -187,7 +189,7 @@ def _rating_spaces(plan: Plan) -> Stage:
         return found
 
     parameters = {**_category_parameters(plan), "names": names, "shuffle": plan.seed("shuffle")}
-    return Stage("rating_spaces", run, (path,), parameters, after=("stimuli",))
+    return Stage("rating_spaces", run, (path,), parameters, reads=tuple(f"spaces/{name}.parquet" for name in names))
 
 
 def _map(plan: Plan, name: str) -> Stage:
@@ -208,4 +210,5 @@ def _map(plan: Plan, name: str) -> Stage:
 
     settings = table.model_dump(include={"categories", "ties", "perplexity"})
     parameters = {**settings, "label": label, "seed": seed, "ties_seed": plan.seed("ties")}
-    return Stage(f"map/{name}", run, outputs, parameters, after=("stimuli", f"embedding/{name}"))
+    reads = (f"spaces/{name}.parquet", f"spaces/{table.categories}.parquet")
+    return Stage(f"map/{name}", run, outputs, parameters, reads=reads)

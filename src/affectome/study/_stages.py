@@ -25,7 +25,7 @@ from affectome.study._engine import Stage
 from affectome.study._schema import SentenceJudgeTable, Study
 from affectome.triplets import TripletSet, read_triplets, sample_triplets, write_triplets
 
-__all__ = ["Plan", "behavior_stages"]
+__all__ = ["STIMULI", "Plan", "behavior_stages"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ class Plan:
 
     def stimuli(self) -> StimulusSet:
         """Ids and captions as the first stage wrote them."""
-        return read_stimuli(self.results / _STIMULI)
+        return read_stimuli(self.results / STIMULI)
 
     def judged_space(self, system: str) -> str:
         """Name of the space that a system's judge looks at."""
@@ -58,7 +58,8 @@ class Plan:
         return f"{system}_captions" if isinstance(judge, SentenceJudgeTable) else judge.space
 
 
-_STIMULI = "stimuli/stimuli.parquet"
+#: Where the first stage writes ids and captions.
+STIMULI = "stimuli/stimuli.parquet"
 
 
 def behavior_stages(plan: Plan) -> list[Stage]:
@@ -75,11 +76,11 @@ def behavior_stages(plan: Plan) -> list[Stage]:
 
 def _stimuli(plan: Plan) -> Stage:
     study, wanted = plan.study, plan.study.spaces_used()
-    outputs = (_STIMULI, *(f"spaces/{name}.parquet" for name in wanted))
+    outputs = (STIMULI, *(f"spaces/{name}.parquet" for name in wanted))
 
     def run(progress: Progress) -> Mapping[str, Any]:
         stimuli = _load_stimuli(study)
-        write_stimuli(plan.results / _STIMULI, stimuli)
+        write_stimuli(plan.results / STIMULI, stimuli)
         for name in wanted:
             write_space(plan.results / f"spaces/{name}.parquet", stimuli.spaces[name], {"origin": "stimuli"})
         return {
@@ -132,7 +133,7 @@ def _questions(plan: Plan) -> Stage:
             write_triplets(plan.results / path, part)
         return design.model_dump()
 
-    return Stage("questions", run, outputs, {**design.model_dump(), "seed": seed}, after=("stimuli",))
+    return Stage("questions", run, outputs, {**design.model_dump(), "seed": seed}, reads=(STIMULI,))
 
 
 def _encoding(plan: Plan, name: str, table: SentenceJudgeTable) -> Stage:
@@ -147,7 +148,7 @@ def _encoding(plan: Plan, name: str, table: SentenceJudgeTable) -> Stage:
         write_space(plan.results / path, space, {"origin": "captions", "model": table.model, "centred": True})
         return {"model": table.model, "n_dimensions": space.shape[1]}
 
-    return Stage(f"captions/{name}", run, (path,), {"model": model_identity(table.model)}, after=("stimuli",))
+    return Stage(f"captions/{name}", run, (path,), {"model": model_identity(table.model)}, reads=(STIMULI,))
 
 
 def _answers(plan: Plan, name: str) -> Stage:
@@ -165,8 +166,8 @@ def _answers(plan: Plan, name: str) -> Stage:
         return {"judge": table.model_dump(exclude_none=True)}
 
     parameters = {**table.model_dump(exclude={"batch_size", "device"}), "seed": plan.seed("answers", name)}
-    encoded = (f"captions/{name}",) if isinstance(table, SentenceJudgeTable) else ()
-    return Stage(f"answers/{name}", run, outputs, parameters, after=("stimuli", "questions", *encoded))
+    reads = ("triplets/train.parquet", "triplets/test.parquet", f"spaces/{plan.judged_space(name)}.parquet")
+    return Stage(f"answers/{name}", run, outputs, parameters, reads=reads)
 
 
 def _embedding(plan: Plan, name: str) -> Stage:
@@ -196,7 +197,9 @@ def _embedding(plan: Plan, name: str) -> Stage:
         write_space(plan.results / path, model.to_space(trials.ids), history)
         return summary
 
-    return Stage(f"embedding/{name}", run, (path,), {**settings, "seed": seed}, after=(f"answers/{name}",))
+    return Stage(
+        f"embedding/{name}", run, (path,), {**settings, "seed": seed}, reads=(f"triplets/{name}_train.parquet",)
+    )
 
 
 def _accuracy(plan: Plan, name: str) -> Stage:
@@ -214,8 +217,8 @@ def _accuracy(plan: Plan, name: str) -> Stage:
         write_json(plan.results / path, summary)
         return summary
 
-    after = (f"embedding/{name}", f"answers/{name}")
-    return Stage(f"behavior/{name}", run, (path,), {**table.model_dump(), "seed": seed}, after=after)
+    reads = (f"spaces/{name}.parquet", f"triplets/{name}_test.parquet")
+    return Stage(f"behavior/{name}", run, (path,), {**table.model_dump(), "seed": seed}, reads=reads)
 
 
 def _agreement(plan: Plan) -> Stage:
@@ -231,5 +234,5 @@ def _agreement(plan: Plan) -> Stage:
             result.table.to_csv(temporary, index=False, lineterminator="\n")
         return {"pairs": result.table.to_dict("records"), "level": table.level, "chance": 1 / 3}
 
-    after = tuple(f"answers/{name}" for name in plan.study.systems)
-    return Stage("agreement", run, (path,), {**table.model_dump(), "seed": seed}, after=after)
+    reads = tuple(f"triplets/{name}_test.parquet" for name in plan.study.systems)
+    return Stage("agreement", run, (path,), {**table.model_dump(), "seed": seed}, reads=reads)

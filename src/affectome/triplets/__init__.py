@@ -1,12 +1,13 @@
 """The questions: which three stimuli are shown together, in which slots, and what was answered."""
 
-from affectome.triplets._io import read_triplets, write_triplets
+from affectome.triplets._io import TRIPLET_FORMATS, read_triplets, write_triplets
 from affectome.triplets._sampling import DESIGNS, Design, sample_triplets
 from affectome.triplets._set import UNANSWERED, TripletSet, check_choice, check_indices, check_probabilities, odd_last
 from affectome.triplets._split import split_triplets
 
 __all__ = [
     "DESIGNS",
+    "TRIPLET_FORMATS",
     "UNANSWERED",
     "Design",
     "TripletSet",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from affectome._files import atomic_path, read_parquet, write_parquet
+from affectome._files import atomic_path, check_output, read_parquet, write_parquet
 from affectome.errors import InputError
 from affectome.triplets._set import (
     TripletSet,
@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 __all__ = ["read_triplets", "write_triplets"]
 
+#: Extensions that triplets can be written with.
+TRIPLET_FORMATS = (".parquet", ".npy", ".txt")
 _TEXT = (".txt", ".csv", ".tsv", "")
 _WHOLE = re.compile(r"[+-]?\d+(\.\d*)?(e[+-]?\d+)?", re.IGNORECASE)
 _PROBABILITIES = ("p_a", "p_b", "p_c")
@@ -222,12 +224,11 @@ def write_triplets(path: str | os.PathLike[str], trials: TripletSet) -> None:
         When the place cannot be written.
     """
     target = Path(path)
+    check_output(target, TRIPLET_FORMATS)
     suffix = target.suffix.lower()
     if suffix == ".parquet":
         _write_own(target, trials)
         return
-    if suffix not in (".npy", ".txt"):
-        raise InputError(f"'{suffix}' is no triplet format", source=target, remedy="use .parquet, .npy or .txt")
     rows = trials.odd_last()
     if len(rows) == 0:
         raise InputError(
