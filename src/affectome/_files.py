@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import secrets
 from collections.abc import Collection, Iterator, Mapping
@@ -100,24 +99,23 @@ def _unreadable(path: str | os.PathLike[str], error: OSError) -> InputError:
 def write_json(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
     """Write a JSON object with the schema number first."""
     with atomic_path(path) as temporary:
-        text = _as_json({**content, "affectome_schema": SCHEMA}, indent=2)
+        text = _as_json(content, indent=2)
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def _as_json(content: Mapping[str, Any], indent: int | None = None) -> str:
-    """Text of an object, the schema number first; NumPy scalars become plain numbers, NaN becomes null."""
-    first = {"affectome_schema": content["affectome_schema"], **content}
-    return json.dumps(_plain(first), indent=indent, ensure_ascii=False, allow_nan=False)
+    """Text of an object, the schema number first; NumPy scalars become plain numbers."""
+    known = {
+        "affectome_schema": SCHEMA,
+        **{str(key): item for key, item in content.items() if key != "affectome_schema"},
+    }
+    return json.dumps(known, indent=indent, ensure_ascii=False, allow_nan=False, default=_plain)
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        return value.item()
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -151,7 +149,7 @@ def write_parquet(path: str | os.PathLike[str], table: pa.Table, metadata: Mappi
     """Write an Arrow table; `metadata` travels inside the file as JSON."""
     import pyarrow.parquet as pq
 
-    header = _as_json({**metadata, "affectome_schema": SCHEMA})
+    header = _as_json(metadata)
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), _KEY: header.encode()})
     with atomic_path(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")

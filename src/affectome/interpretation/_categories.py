@@ -163,6 +163,8 @@ def classify_categories(
     if most_common is not None:
         counts = counts.iloc[:most_common]
     chosen = chosen[chosen.isin(counts.index)]
+    if n_permutations < 1:
+        raise InputError("there is no null without permutations", remedy="use n_permutations >= 1")
     if not 1 <= top < len(counts):
         raise InputError(
             f"top={top} is no test among {len(counts)} categories", remedy="use more categories or a smaller top"
@@ -183,8 +185,8 @@ def classify_categories(
         balanced=float(per_class.mean()),
         prior=float(counts.iloc[:top].sum() / counts.sum()),
         prior_balanced=top / len(classes),
-        null_mean=float(null.mean()) if n_permutations else float("nan"),
-        null_high=float(np.quantile(null, 0.95)) if n_permutations else float("nan"),
+        null_mean=float(null.mean()),
+        null_high=float(np.quantile(null, 0.95)),
         p=float(((null >= hits.mean()).sum() + 1) / (n_permutations + 1)),
         top=top,
         n_stimuli=len(points),

@@ -139,9 +139,18 @@ def _read_own(source: Path, stimuli: int | Sequence[str] | None) -> TripletSet:
         ids=stimulus_ids(int(rows.max()) + 1) if ids is None else ids,
         choice=check_choice(column("choice"), n, source=source) if "choice" in table.column_names else None,
         probabilities=probabilities,
-        block=column("block") if "block" in table.column_names else None,
+        block=_whole(column("block"), source) if "block" in table.column_names else None,
         metadata={key: value for key, value in metadata.items() if key not in ("affectome_schema", "kind")},
     )
+
+
+def _whole(block: NDArray[Any], source: Path) -> NDArray[np.int32]:
+    wrong = np.flatnonzero(~np.isfinite(block) | (block != np.round(block)))
+    if len(wrong):
+        raise InputError(
+            "the block is no whole number", source=source, where=f"row {wrong[0] + 1}", remedy="number the blocks"
+        )
+    return block.astype(np.int32)
 
 
 def _read_npy(source: Path) -> NDArray[Any]:

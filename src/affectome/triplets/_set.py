@@ -171,12 +171,16 @@ def check_indices(
         )
     if array.shape[0] == 0:
         return np.empty((0, 3), np.int32)
-    if array.dtype.kind == "f":
-        whole = bool(np.isfinite(array).all() and np.array_equal(array, np.round(array)))
-    else:
-        whole = array.dtype.kind in "iu"
-    if not whole:
-        raise InputError("the triplets are not whole numbers", source=source, remedy="give stimulus indices")
+    if array.dtype.kind not in "iuf":
+        raise InputError("the triplets are not numbers", source=source, remedy="give stimulus indices")
+    broken = np.flatnonzero((~np.isfinite(array) | (array != np.round(array))).any(axis=1))
+    if len(broken):
+        raise InputError(
+            "a stimulus index is no whole number",
+            source=source,
+            where=f"row {broken[0] + 1}",
+            remedy="give three stimulus indices",
+        )
     limit = np.iinfo(np.int32).max if n_stimuli is None else n_stimuli
     wrong = np.flatnonzero(((array < 0) | (array >= limit)).any(axis=1))
     if len(wrong):
