@@ -5,13 +5,14 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from filelock import FileLock
 
 from affectome.cli import main
 from affectome.errors import EnvironmentFailure, InputError
 from affectome.spaces import read_space
-from affectome.study import run_study
+from affectome.study import run_study, study_status
 from affectome.triplets import read_triplets
 
 
@@ -53,6 +54,10 @@ def test_the_outputs_are_where_the_docs_say(first):
         "interpretation/human_dimension_ratings.csv",
         "figures/human_category_ratings.png",
         "figures/human_category_ratings.svg",
+        "figures/accuracy.svg",
+        "interpretation/human_category_captions.csv",
+        "behavior/agreement.csv",
+        "report.html",
     ):
         assert (first.results / path).stat().st_size > 0
     provenance = json.loads((first.results / "provenance.json").read_text())
@@ -65,27 +70,29 @@ def test_a_second_run_does_nothing(study_file, first):
     assert ran(run_study(study_file)) == []
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "expected"),
-    [
-        (
-            "[interpretation]",
-            "[interpretation]\nalpha = 0.01",
-            {"interpretation/human_category", "interpretation/human_dimension"},
-        ),
-        (
-            "[embedding]",
-            "[behavior]\nbootstrap = 50\n[embedding]",
-            {"behavior/human_category", "behavior/human_dimension"},
-        ),
-        (
-            ', standardise = "zscore"',
-            "",
-            {f"{s}/human_dimension" for s in ("answers", "embedding", "behavior", "interpretation")},
-        ),
-    ],
-)
-def test_a_changed_value_reruns_what_depends_on_it_and_nothing_else(study_file, first, edit, old, new, expected):
+OF_ONE_SYSTEM = ("answers", "embedding", "behavior", "components", "interpretation")
+CHANGES = {
+    "threshold of the ratings": (
+        "[interpretation]",
+        "[interpretation]\nalpha = 0.01",
+        {"interpretation/human_category", "interpretation/human_dimension", "report"},
+    ),
+    "bootstrap": (
+        "[embedding]",
+        "[behavior]\nbootstrap = 50\n[embedding]",
+        {"behavior/human_category", "behavior/human_dimension", "agreement", "figures", "report"},
+    ),
+    "one judge": (
+        ', standardise = "zscore"',
+        "",
+        {*(f"{stage}/human_dimension" for stage in OF_ONE_SYSTEM), "agreement", "figures", "report"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_a_changed_value_reruns_what_depends_on_it_and_nothing_else(study_file, first, edit, case):
+    old, new, expected = CHANGES[case]
     edit(old, new)
     assert set(ran(run_study(study_file))) == expected
 
@@ -95,7 +102,7 @@ def test_an_added_system_leaves_the_others_alone(study_file, first, edit):
         "[embedding]", '[systems.third]\njudge = { kind = "features", space = "category", metric = "dot" }\n[embedding]'
     )
     again = run_study(study_file)
-    assert {name.split("/")[1] for name in ran(again)} == {"third"}
+    assert set(ran(again)) == {*(f"{stage}/third" for stage in OF_ONE_SYSTEM), "agreement", "figures", "report"}
     before, after = first.summary["systems"]["human_category"], again.summary["systems"]["human_category"]
     assert before["held_out_accuracy"]["value"] == after["held_out_accuracy"]["value"]
 
@@ -117,7 +124,8 @@ def test_a_damaged_output_or_record_is_made_again(study_file, first, caplog):
     record = first.results / ".affectome/stages/behavior.human_dimension.json"
     record.write_text("{")
     again = run_study(study_file)
-    assert set(ran(again)) == {"embedding/human_category", "behavior/human_dimension"}
+    # The damaged space comes out as it was, so nothing after it is stale.
+    assert set(ran(again)) == {"embedding/human_category", "behavior/human_dimension", "report"}
     assert "was changed or removed" in caplog.text
     assert (
         again.summary["systems"]["human_category"]["held_out_accuracy"]
@@ -148,3 +156,51 @@ def test_the_numbers_do_not_depend_on_the_number_of_threads(study_file, first, t
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
     one = read_space(tmp_path / "one/spaces/human_category.parquet")
     assert one.equals(read_space(first.results / "spaces/human_category.parquet"))
+
+
+def test_status_says_what_a_run_would_do(study_file, first, edit):
+    assert {stage.state for stage in study_status(study_file)} == {"done"}
+    edit("components = 3", "components = 2")
+    states = {stage.name: stage.state for stage in study_status(study_file)}
+    assert states["answers/human_category"] == "done"
+    assert states["embedding/human_category"] == "stale"
+    assert states["behavior/human_category"] == "waiting"
+    assert states["agreement"] == "done"
+
+
+def test_status_of_a_new_study_is_open_and_writes_nothing(study_file):
+    states = [stage.state for stage in study_status(study_file)]
+    assert states[0] == "open"
+    assert set(states[1:]) == {"waiting"}
+    assert not (study_file.parent / "results").exists()
+
+
+def test_status_and_report_commands(study_file, first, capsys):
+    assert main(["study", "status", str(study_file), "--json"]) == 0
+    out = capsys.readouterr().out
+    assert json.loads(out.splitlines()[-1])["stages"][0] == {
+        "name": "stimuli", "state": "done", "seconds": first.records[0].seconds
+    }  # fmt: skip
+    (first.results / "report.html").unlink()
+    assert main(["study", "report", str(first.results)]) == 0
+    assert (first.results / "report.html").is_file()
+    assert main(["study", "report", str(study_file.parent)]) == 2
+
+
+def test_a_balanced_design_stays_balanced_in_training_and_shares_nothing_with_the_test(study_file, edit):
+    edit("train = 3000", 'design = "balanced"\ntrain = 3000')
+    results = run_study(study_file).results
+    train, test = read_triplets(results / "triplets/train.parquet"), read_triplets(results / "triplets/test.parquet")
+    counts = np.bincount(train.triplets.ravel(), minlength=40)
+    assert np.ptp(counts) <= 2
+    assert not set(train.keys()) & set(test.keys())
+
+
+def test_spaces_may_share_only_some_stimuli_where_the_study_says_so(study_file, edit, caplog):
+    table = study_file.parent / "dimension.csv"
+    table.write_text("\n".join(table.read_text().splitlines()[:-3]) + "\n")
+    with pytest.raises(InputError, match=r"dimension\.csv"):
+        run_study(study_file)
+    edit('path = "dimension.csv"', 'path = "dimension.csv"\nhow = "intersect"')
+    assert run_study(study_file).summary["stimuli"]["n"] == 37
+    assert "were dropped" in caplog.text

@@ -124,10 +124,17 @@ def _report(folder: Path, study: Study, summary: Mapping[str, Any], records: Seq
 
     parameters = {
         "summary": summary,
-        "study": study.model_dump(mode="json"),
+        "study": _without_places(study.model_dump(mode="json")),
         "outputs": {record.name: dict(record.outputs) for record in records},
     }
     return Stage("report", run, ("report.html",), parameters)
+
+
+def _without_places(settings: Any) -> Any:
+    """Settings without where files lie, so that a moved study stays done."""
+    if isinstance(settings, dict):
+        return {key: _without_places(value) for key, value in settings.items() if key != "path"}
+    return settings
 
 
 def _summary(study: Study, records: Sequence[StageRecord]) -> dict[str, Any]:
