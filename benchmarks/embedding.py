@@ -1,8 +1,9 @@
 """Triplets per second: our SPoSE fit against the field's one-hot formulation, side by side.
 
-The reference turns every triplet into three one-hot rows, multiplies them with the weights, and takes one Adam step (1e-3)
-per 100 triplets with an L1 and a positivity penalty: the form in which SPoSE is usually written in torch. Both sides get the same
-two million choices over 2,185 stimuli and the same two threads, in turn, and the median ratio of the rounds is reported.
+The reference turns every triplet into three one-hot rows, multiplies them with the weights, and takes
+one Adam step (1e-3) per 100 triplets with an L1 and a positivity penalty: the form in which SPoSE is
+usually written in torch. Both sides get the same two million choices over 2,185 stimuli and the same two
+threads, in turn, and the median ratio of the rounds is reported.
 
     pip install torch==2.13.0
     python benchmarks/embedding.py

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from affectome._files import (
     SCHEMA,
     atomic_path,
+    check_output,
     check_schema,
     file_digest,
     make_folder,
@@ -120,10 +122,37 @@ def test_json_reads_back_as_written_with_the_schema_first(tmp_path_factory, cont
     assert next(iter(json.loads(path.read_text("utf-8")))) == "affectome_schema"
 
 
-def test_json_refuses_nan_and_keeps_the_old_file(old_file):
-    with pytest.raises(ValueError, match="JSON"):
-        write_json(old_file, {"r": float("nan")})
-    assert only_the_old_file_is_there(old_file)
+@pytest.mark.parametrize("value", [float("nan"), np.float32("nan"), np.array(np.inf)], ids=repr)
+def test_json_refuses_nan_and_keeps_the_old_file(old_file, value):
+    for write in (write_json, lambda path, content: write_parquet(path, TABLE, content)):
+        with pytest.raises(ValueError, match="JSON"):
+            write(old_file, {"r": value})
+        assert only_the_old_file_is_there(old_file)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.PARQUET", "deep/er/t.parquet"])
+def test_a_good_output_passes_and_nothing_is_written_yet(tmp_path, name):
+    check_output(tmp_path / name, (".parquet", ".csv"))
+    assert (tmp_path / name).parent.is_dir() and not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize("name", ["t.xlsx", "t", "t.csv.gz"])
+def test_an_output_of_another_extension_is_refused_before_anything_is_made(tmp_path, name):
+    suffix = os.path.splitext(name)[1]
+    with pytest.raises(InputError, match=rf"{name}: has the extension '{suffix}'; use \.parquet or \.csv\."):
+        check_output(tmp_path / "new" / name, (".parquet", ".csv"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_that_cannot_be_written_is_refused_beforehand(old_file, monkeypatch):
+    with pytest.raises(EnvironmentFailure, match="cannot be written"):
+        check_output(old_file / "t.csv", (".csv",))
+    (old_file.parent / "t.csv").mkdir()
+    with pytest.raises(InputError, match=r"t\.csv: is a folder; name a file"):
+        check_output(old_file.parent / "t.csv", (".csv",))
+    monkeypatch.setattr(os, "access", lambda _path, mode: mode != os.W_OK)
+    with pytest.raises(EnvironmentFailure, match=r"u\.csv: is in a folder that cannot be written; choose another"):
+        check_output(old_file.parent / "u.csv", (".csv",))
 
 
 @pytest.mark.parametrize(
@@ -167,8 +196,36 @@ def test_a_parquet_file_of_other_origin_has_no_metadata_of_ours(tmp_path):
     assert metadata == {} and table.equals(TABLE)
 
 
-def test_a_parquet_file_of_a_newer_release_is_refused(tmp_path):
-    write_parquet(tmp_path / "t.parquet", TABLE, {"affectome_schema": SCHEMA + 1})
+@pytest.mark.parametrize("header", [b'{"kind": "space"', b"[1, 2]", b"\xff\xfe\xfd", b""])
+def test_damaged_metadata_inside_a_parquet_file_are_refused(tmp_path, header):
+    pq.write_table(TABLE.replace_schema_metadata({b"affectome": header}), tmp_path / "t.parquet")
+    with pytest.raises(InputError, match=r"t\.parquet: has damaged affectome metadata; write or copy it again"):
+        read_parquet(tmp_path / "t.parquet")
+
+
+def test_what_the_caller_knows_cannot_pass_for_the_schema(tmp_path):
+    write_parquet(tmp_path / "t.parquet", TABLE, {"affectome_schema": SCHEMA + 1, "seed": 3})
+    assert read_parquet(tmp_path / "t.parquet")[1] == {"affectome_schema": SCHEMA, "seed": 3}
+    write_json(tmp_path / "t.json", {"affectome_schema": SCHEMA + 1, "seed": 3})
+    assert read_json(tmp_path / "t.json") == {"affectome_schema": SCHEMA, "seed": 3}
+
+
+def test_numpy_scalars_are_written_as_plain_numbers(tmp_path):
+    content = {"n": np.int64(3), "r": np.float32(0.5), "yes": np.bool_(True), "deep": [{"k": np.uint8(7)}, np.array(2)]}
+    plain = {"affectome_schema": SCHEMA, "n": 3, "r": 0.5, "yes": True, "deep": [{"k": 7}, 2]}
+    write_json(tmp_path / "t.json", content)
+    write_parquet(tmp_path / "t.parquet", TABLE, content)
+    for read in (read_json(tmp_path / "t.json"), read_parquet(tmp_path / "t.parquet")[1]):
+        assert read == plain and type(read["yes"]) is bool
+    with pytest.raises(TypeError, match="ndarray cannot be written as JSON"):
+        write_json(tmp_path / "u.json", {"many": np.arange(3)})
+    assert not (tmp_path / "u.json").exists()
+
+
+def test_a_parquet_file_of_a_newer_release_is_refused(tmp_path, monkeypatch):
+    with monkeypatch.context() as newer:
+        newer.setattr("affectome._files.SCHEMA", SCHEMA + 1)
+        write_parquet(tmp_path / "t.parquet", TABLE, {})
     with pytest.raises(InputError, match=r"t\.parquet: has schema version 2.*install a newer affectome"):
         read_parquet(tmp_path / "t.parquet")
 

@@ -40,6 +40,7 @@ def test_text_columns_are_kept_letter_for_letter(write):
         ("bom.csv", b"\xef\xbb\xbfid,x\na,1.5\nb,2\n"),
         ("torn.csv", "id,x\na,1.5\nb,2"),
         ("quoted.csv", '"id","x"\n"a","1.5"\n"b","2"\n'),
+        ("late.csv", "\n\r\n\nid,x\na,1.5\nb,2\n"),
         ("t.tsv", "id\tx\na\t1.5\nb\t2\n"),
         ("t.txt", "id\tx\na\t1.5\nb\t2\n"),
         ("t.tab", "id\tx\na\t1.5\nb\t2\n"),
@@ -77,6 +78,9 @@ BAD_TABLES = {
     "blank id": ("t.csv", "id,x\na,1\n  ,2\n", ["row 2", "the id is empty", "give it an id"]),
     "duplicate column": ("t.csv", "id,x,x\na,1,2\n", ["'x' appears 2 times", "rename one"]),
     "ragged row": ("t.csv", "id,x\na,1\nb,2,3\n", ["cannot be parsed", "line 3", "repair that line"]),
+    "ragged first row": ("t.csv", "id,x\na,1,9\nb,2\n", ["more cells than the 2 of the header", "repair that row"]),
+    "all rows ragged": ("t.csv", "id,x\na,1,9\nb,2,9\n", ["more cells than the 2 of the header", "repair that row"]),
+    "only blank lines": ("t.csv", "\n\n", ["is empty", "give it a header line"]),
     "open quote": ("t.csv", 'id,x\n"a,1\n', ["cannot be parsed", "row 1", "repair that line"]),
     "non-UTF-8 header": ("t.csv", b"id,\xe4\na,1\n", ["is not UTF-8 text", "save it as UTF-8"]),
     "non-UTF-8 cell": ("t.csv", b"id,x\n" + 9000 * b"a,1\n" + b"\xe4,1\n", ["is not UTF-8 text", "save it as UTF-8"]),
@@ -98,6 +102,8 @@ def test_a_bad_table_is_refused_with_file_place_and_remedy(write, name, content,
 def test_a_missing_table_and_a_folder_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"t\.csv: there is no such file; check the path"):
         read_table(tmp_path / "t.csv")
+    with pytest.raises(InputError, match=r"nowhere: there is no such file; check the path"):
+        read_table(tmp_path / "nowhere")
     (tmp_path / "f.csv").mkdir()
     with pytest.raises(InputError, match=r"f\.csv: cannot be read .*; check the path"):
         read_table(tmp_path / "f.csv")
@@ -132,6 +138,8 @@ def test_check_unique_names_both_rows():
         ("high", "is 'high', not a finite number"),
         ("inf", "is 'inf', not a finite number"),
         (-np.inf, "is '-inf', not a finite number"),
+        (1e300, "is '1e+300', not a finite number"),
+        ("-1e39", "is '-1e39', not a finite number"),
     ],
 )
 def test_a_cell_that_is_no_number_is_named_by_row_id_and_column(cell, problem):

@@ -180,6 +180,15 @@ def test_interval_that_cannot_be_made_is_refused(bad):
         held_out_accuracy(draw_space(0), draw_trials(0), seed=0, **bad)
 
 
+def test_a_space_with_a_missing_value_or_a_repeated_stimulus_is_refused():
+    holed = draw_space(0).astype(float)
+    holed.iloc[3, 1] = np.nan
+    with pytest.raises(InputError, match=r"row 4 \(id s03\): the value in column '1' is missing"):
+        held_out_accuracy(holed, draw_trials(0), seed=0)
+    with pytest.raises(InputError, match="row 41: the id 's00' was already used in row 1"):
+        held_out_accuracy(pd.concat([draw_space(0), draw_space(0).iloc[:1]]), draw_trials(0), seed=0)
+
+
 def test_missing_answers_or_stimuli_are_refused():
     with pytest.raises(InputError, match="no trial is answered"):
         held_out_accuracy(draw_space(0), sample_triplets(IDS, 5, seed=0), seed=0)

@@ -81,6 +81,14 @@ def test_large_similarities_keep_their_limit():
         predicted_rsm(space * np.sqrt(2))
 
 
+@pytest.mark.parametrize("stimuli", [None, ["s0", "s1", "s2"]])
+def test_a_space_with_a_missing_value_is_refused(stimuli):
+    space = draw_space(0)
+    space.iloc[5, 2] = np.nan
+    with pytest.raises(InputError, match=r"row 6 \(id s5\): the value in column '2' is missing"):
+        predicted_rsm(space, stimuli)
+
+
 def test_too_few_or_unknown_stimuli_are_refused():
     with pytest.raises(InputError, match="2 stimuli make no triplet"):
         predicted_rsm(draw_space(0), ["s0", "s1"])

@@ -1,11 +1,11 @@
 """The commands as a user types them: what they print, which code they end with, what they leave on disk."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -185,7 +185,7 @@ def test_a_bug_ends_with_code_1_and_a_traceback_in_a_file(run, world, tmp_path, 
     path = err.split("details are in ")[1].split(";")[0]
     with open(path) as log:
         assert "ZeroDivisionError" in log.read()
-    os.unlink(path)
+    Path(path).unlink()
 
 
 def test_a_usage_error_ends_with_code_2(run):

@@ -42,7 +42,10 @@ def choice_gradient(x, triplets, q):
 
 
 def adam_run(x, triplets, q, *, batch, rate, l1, beta1=0.9, beta2=0.999):
-    """Adam over the trials in order: the L1 term shifts the gradient, then weights are projected onto X >= 0."""
+    """Adam over the trials in order: the L1 term shifts the gradient, then weights are projected onto X >= 0.
+
+    A weight stays where it is until the first gradient reaches it.
+    """
     x = np.array(x, np.float64)
     m, v, total, step = np.zeros_like(x), np.zeros_like(x), 0.0, 0
     for low in range(0, len(triplets), batch):
@@ -52,8 +55,8 @@ def adam_run(x, triplets, q, *, batch, rate, l1, beta1=0.9, beta2=0.999):
         step += 1
         m = beta1 * m + (1 - beta1) * g
         v = beta2 * v + (1 - beta2) * g**2
-        x = x - rate * (m / (1 - beta1**step) + l1) / (np.sqrt(v / (1 - beta2**step)) + 1e-8)
-        x = np.maximum(x, 0)
+        moved = x - rate * (m / (1 - beta1**step) + l1) / (np.sqrt(v / (1 - beta2**step)) + 1e-8)
+        x = np.where(v > 0, np.maximum(moved, 0), x)
     return x, m, v, total, step
 
 

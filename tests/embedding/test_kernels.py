@@ -48,6 +48,22 @@ def test_adam_kernel_equals_its_plain_twin(soft, batch, adam_twin):
     assert got.loss == pytest.approx(loss, rel=1e-6)
 
 
+def test_a_stimulus_keeps_its_start_until_its_first_trial(adam_twin):
+    problem = make_problem(3, soft=True)
+    problem.triplets = problem.triplets[(problem.triplets != 4).all(axis=1) | (np.arange(300) >= 100)]
+    problem.targets = problem.targets[: len(problem.triplets)]
+    problem.q = problem.targets.astype(float)
+    late = int(np.flatnonzero((problem.triplets == 4).any(axis=1))[0])
+    first = late // 20 * 20
+    before = run_kernel(SimpleNamespace(**vars(problem) | {"triplets": problem.triplets[:first]}), batch=20, l1=0.01)
+    assert first >= 60 and np.array_equal(before.x[4], problem.x[4]) and (before.second[4] == 0).all()
+    assert (before.x[np.delete(np.arange(15), 4)] != problem.x[np.delete(np.arange(15), 4)]).all()
+    got = run_kernel(problem, batch=20, l1=0.01)
+    x, *_ = adam_twin(problem.x, problem.triplets, problem.q, batch=20, rate=0.05, l1=0.01)
+    np.testing.assert_allclose(got.x, x, atol=5e-5)
+    assert (got.x[4] != problem.x[4]).any()
+
+
 def test_l1_shift_and_projection_reach_zero_and_match_the_twin(adam_twin):
     problem = make_problem(5, soft=True)
     got = run_kernel(problem, batch=20, rate=0.02, l1=0.01)

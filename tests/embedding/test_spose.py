@@ -1,6 +1,7 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
@@ -190,6 +191,53 @@ def test_warm_start_keeps_the_strongest_and_fills_up(trials):
         model.fit(trials.triplets, trials.choice, n_stimuli=41)
 
 
+def test_warm_start_begins_at_a_tenth_of_the_learning_rate(trials, monkeypatch):
+    rates, descend = [], SPoSE._descend
+
+    def recorded(self, some, weights, rng, rate, *rest):
+        rates.append(rate)
+        return descend(self, some, weights, rng, rate, *rest)
+
+    monkeypatch.setattr(SPoSE, "_descend", recorded)
+    model = SPoSE(3, learning_rate=0.08, n_init=1, warm_start=True, random_state=0)
+    model.fit(trials).fit(trials)
+    assert rates == pytest.approx([0.08, 0.008])
+
+
+def test_a_fit_keeps_the_ids_it_is_about_and_goes_on_with_no_others(fitted, trials):
+    assert fitted.ids_ == trials.ids
+    pd.testing.assert_frame_equal(fitted.to_space(), fitted.to_space(trials.ids))
+    turned = TripletSet(trials.triplets, trials.ids[::-1], trials.choice)
+    for use in (fitted.predict, fitted.predict_proba, fitted.score):
+        with pytest.raises(InputError, match="SPoSE: the triplets are about other stimuli, or the same in another order"):
+            use(turned)
+    with pytest.raises(InputError, match="not the ids of the fit, in their order; leave them out"):
+        fitted.to_space(trials.ids[::-1])
+    np.testing.assert_array_equal(fitted.predict(trials.triplets), fitted.predict(trials))  # an array names no stimuli
+    warm = SPoSE(3, warm_start=True, random_state=0).fit(trials)
+    for other in (turned, trials.triplets):
+        with pytest.raises(InputError, match=r"was about 40 stimuli, .* others; set warm_start=False"):
+            warm.fit(other, trials.choice)
+
+
+def test_a_fit_to_an_array_is_about_no_ids(trials):
+    model = SPoSE(3, random_state=0).fit(trials.triplets, trials.choice)
+    assert model.ids_ is None
+    assert model.score(trials) == model.score(trials.triplets, trials.choice)
+    assert model.to_space().index.tolist() == [str(k) for k in range(40)]
+    assert model.to_space(trials.ids).index.tolist() == list(trials.ids)
+
+
+@pytest.mark.parametrize("soft", [False, True], ids=["hard", "soft"])
+def test_stimuli_in_no_answered_trial_weigh_exactly_nothing(trials, soft):
+    choice, probabilities = trials.choice.copy(), trials.probabilities.copy()
+    silent = np.isin(trials.triplets, [0, 17]).any(axis=1)
+    choice[silent], probabilities[silent] = -1, np.nan
+    model = SPoSE(3, prune=0.0, l1=0.0, random_state=0).fit(trials, probabilities if soft else choice)
+    present = np.delete(np.arange(40), [0, 17])
+    assert (model.embedding_[[0, 17]] == 0).all() and (model.embedding_[present].sum(axis=1) > 0).all()
+
+
 def test_fit_stopped_by_max_epochs_says_so(trials):
     with pytest.warns(ConvergenceWarning, match="max_epochs=2"):
         model = SPoSE(3, max_epochs=2, random_state=0).fit(trials)
@@ -270,7 +318,7 @@ TRIPLETS = np.array([[0, 1, 2], [3, 1, 2]])
         ([[0, 1, 1]], None, None, "row 1: a stimulus appears twice in the triplet 0 1 1"),
         ([[0, 1, -1]], None, None, "index -1 is out of range"),
         (TRIPLETS, None, 3, "row 2: the stimulus index 3 is out of range; there are 3 stimuli"),
-        (TRIPLETS + 0.5, None, None, "not whole numbers"),
+        (TRIPLETS + 0.5, None, None, "row 1: a stimulus index is no whole number; give three"),
         (TRIPLETS, [0], None, r"y has shape \(1,\) for 2 triplets"),
         (TRIPLETS, [0, 3], None, "row 2: the choice 3 is no slot"),
         (TRIPLETS, [[1, 0, 0], [0.5, 0.5, 0.5]], None, "row 2: .* do not sum to 1"),

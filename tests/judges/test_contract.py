@@ -72,9 +72,15 @@ def test_the_same_seed_gives_the_same_answers_even_in_another_process(make_judge
 def test_stimuli_are_looked_up_by_id_not_by_place(make_judge, space, questions):
     order = np.random.default_rng(0).permutation(questions.n_stimuli)
     renumbered = TripletSet(np.argsort(order)[questions.triplets], [questions.ids[k] for k in order])
-    once = make_judge(space, 7).answer(questions)
-    assert_same_answers(make_judge(space, 7).answer(renumbered), once)
+    once, other = (make_judge(space, 7).answer(asked) for asked in (questions, renumbered))
     assert_same_answers(make_judge(space.iloc[order[::-1]], 7).answer(questions), once)
+    if once.probabilities is None:
+        assert_same_answers(other, once)
+        return
+    # Noise belongs to the batch as it was numbered: the distribution is the same, the draws are other ones.
+    np.testing.assert_array_equal(other.probabilities, once.probabilities)
+    by_chance = (once.probabilities.astype(np.float64) ** 2).sum(axis=1).mean()
+    assert (other.choice == once.choice).mean() == pytest.approx(by_chance, abs=4 * 0.5 / np.sqrt(len(questions)))
 
 
 def test_the_slot_does_not_matter(judge, space):

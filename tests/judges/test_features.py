@@ -129,10 +129,10 @@ def test_answers_and_probabilities_do_not_depend_on_the_batch(space, questions, 
         np.testing.assert_array_equal(part.probabilities, whole.probabilities[rows])
 
 
-def test_the_noise_is_one_stream_along_the_batch_that_never_repeats(space, same_question):
+def test_the_noise_of_a_block_belongs_to_its_questions_and_never_repeats_along_the_batch(space, same_question):
     judge = FeatureJudge(space, temperature=2.0, seed=3)
     long = judge.answer(same_question(space.index, 140_000))
-    for n in (1000, 65_536, 100_000):  # a longer batch begins like a shorter one, across the chunks too
+    for n in (65_536, 131_072, 140_000):  # whole blocks are answered alike whatever follows them
         np.testing.assert_array_equal(judge.answer(same_question(space.index, n)).choice, long.choice[:n])
     first, second = long.choice[:65_536], long.choice[65_536:131_072]
     by_chance = (long.probabilities[0].astype(float) ** 2).sum()
@@ -170,10 +170,63 @@ def test_a_temperature_that_is_not_above_zero_is_refused(space, temperature):
 @pytest.mark.parametrize(
     ("settings_", "message"),
     [
-        ({"metric": "jaccard"}, "'jaccard' is no similarity; choose one of cosine"),
-        ({"standardise": "rank"}, "'rank' is no way to standardise; choose one of none"),
+        ({"metric": "jaccard"}, "metric='jaccard' is unknown; choose one of cosine, correlation, dot, euclidean."),
+        ({"standardise": "rank"}, "standardise='rank' is unknown; choose one of none, centre, zscore, minmax."),
     ],
 )
-def test_unknown_settings_are_refused_at_the_latest_when_asked(space, questions, settings_, message):
-    with pytest.raises(InputError, match=message):
-        FeatureJudge(space, **settings_).answer(questions)
+def test_unknown_settings_are_refused_before_anything_is_asked(space, settings_, message):
+    with pytest.raises(InputError) as caught:
+        FeatureJudge(space, **settings_)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (pd.DataFrame({"x": [1.0, np.nan]}, index=["a", "b"]), r"row 2 \(id b\): the value in column 'x' is missing"),
+        (pd.DataFrame({"x": [1.0, 2.0]}, index=["a", "a"]), "row 2: the id 'a' was already used in row 1"),
+    ],
+)
+def test_a_space_with_a_fault_makes_no_judge(frame, message):
+    with pytest.raises(InputError, match=f"the judge's space, {message}"):
+        FeatureJudge(frame)
+
+
+def test_numbered_rows_are_stimuli_called_by_their_number(space, questions):
+    numbered = space.reset_index(drop=True)
+    asked = TripletSet(questions.triplets, range(len(space)))
+    got = FeatureJudge(numbered).answer(asked).choice
+    np.testing.assert_array_equal(got, FeatureJudge(space).answer(questions).choice)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "dot", "euclidean"])
+@pytest.mark.parametrize("size", [1e-4, 1.0, 1e4])
+def test_orthonormal_stimuli_all_tie_and_only_the_seed_decides(metric, size):
+    rotation = np.linalg.qr(np.random.default_rng(0).normal(size=(40, 40)))[0]
+    asked = sample_triplets(40, 9000, seed=0)
+    one, other = (FeatureJudge(pd.DataFrame(size * rotation), metric=metric, seed=seed).answer(asked) for seed in (0, 1))
+    assert chisquare(np.bincount(one.choice, minlength=3)).pvalue > 1e-3
+    assert (one.choice == other.choice).mean() == pytest.approx(1 / 3, abs=4 * np.sqrt(2 / 9 / 9000))
+
+
+def test_what_differs_by_more_than_float_noise_is_no_tie_beside_a_long_stimulus(same_question):
+    close = pd.DataFrame([[1.0, 0, 0], [1.0, 1e-3, 0], [0, 1.0, 1e-3], [0, 0, 10.0]], index=list("abcd"))
+    assert set(FeatureJudge(close, metric="dot").answer(same_question("abcd", 500)).choice.tolist()) == {2}
+
+
+def test_other_questions_get_other_noise_under_the_same_seed(space, same_question):
+    judge, n = FeatureJudge(space, temperature=2.0, seed=3), 20_000
+    asked = same_question(space.index, n)
+    elsewhere = asked.triplets.copy()
+    elsewhere[-1] = [3, 4, 5]  # one question of the block is another one
+    once, again, other = (judge.answer(q) for q in (asked, asked[:], TripletSet(elsewhere, asked.ids)))
+    np.testing.assert_array_equal(once.choice, again.choice)
+    by_chance = (once.probabilities[0].astype(float) ** 2).sum()
+    assert (once.choice == other.choice).mean() == pytest.approx(by_chance, abs=4 * np.sqrt(0.25 / n))
+
+
+@pytest.mark.parametrize("temperature", [1e-30, 1e-300, 5e-324])
+def test_however_cold_the_probabilities_are_finite(space, questions, temperature):
+    answers = FeatureJudge(space, temperature=temperature).answer(questions)
+    np.testing.assert_array_equal(answers.probabilities, np.eye(3)[answers.choice])
+    np.testing.assert_array_equal(answers.choice, FeatureJudge(space).answer(questions).choice)

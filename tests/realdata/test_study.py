@@ -11,7 +11,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "emotion_videos" / "study.tom
 
 def test_the_example_predicts_held_out_choices_and_follows_the_ratings(data, tmp_path, monkeypatch):
     monkeypatch.setenv("AFFECTOME_DATA", str(data))
-    text = EXAMPLE.read_text().replace("2_000_000", "400_000").replace("test = 100_000", "test = 20_000")
+    text = EXAMPLE.read_text().replace("2_000_000", "1_000_000").replace("test = 100_000", "test = 20_000")
     # Without the encoder, which may not be at hand.
     text = text[: text.index("[systems.language]")] + text[text.index("[embedding]") :]
     study = tmp_path / "study.toml"

@@ -77,6 +77,26 @@ def test_align_refuses_what_it_cannot_do(spaces, how, message):
         align(*map(numbered, spaces), how=how)
 
 
+BROKEN = {
+    "twice": (pd.DataFrame({"x": [1.0, 2.0, 3.0]}, index=list("aba")), "row 3: the id 'a' was already used in row 1"),
+    "missing": (
+        pd.DataFrame({"x": [1.0, np.nan]}, index=list("ab")),
+        "row 2 (id b): the value in column 'x' is missing; fill it in",
+    ),
+}
+
+
+@pytest.mark.parametrize("use", ["exact", "intersect", "rows_for"])
+@pytest.mark.parametrize(("broken", "message"), BROKEN.values(), ids=BROKEN)
+def test_a_repeated_id_or_a_missing_value_is_refused_by_space_and_row(use, broken, message):
+    with pytest.raises(InputError) as caught:
+        if use == "rows_for":
+            rows_for(broken, ["a", "b"], name="two")
+        else:
+            align(numbered("ab"), broken, how=use, names=["one", "two"])
+    assert str(caught.value).startswith(f"two, {message}")
+
+
 def test_rows_for_looks_stimuli_up_by_id_in_the_order_asked():
     assert rows_for(numbered("abcdef"), ["e", "a"])["code"].tolist() == [ord("e"), ord("a")]
 

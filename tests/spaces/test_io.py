@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from affectome._files import SCHEMA
+from affectome._files import SCHEMA, read_parquet
 from affectome.errors import EnvironmentFailure, InputError
-from affectome.spaces import read_space, write_space
+from affectome.spaces import SPACE_FORMATS, read_space, write_space
 
 IDS = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=6)
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
-FORMATS = [".csv", ".tsv", ".parquet"]
+FORMATS = sorted(SPACE_FORMATS)
 
 
 @settings(deadline=None, max_examples=40)
@@ -60,8 +60,22 @@ def test_a_bad_space_file_is_refused_with_file_row_and_remedy(tmp_path, content,
     assert message.startswith(str(path)) and all(part in message for part in parts), message
 
 
-def test_a_space_of_a_newer_release_is_refused(tmp_path, space):
-    write_space(tmp_path / "s.parquet", space, {"affectome_schema": SCHEMA + 1})
+def test_metadata_of_the_caller_override_neither_schema_nor_kind(tmp_path, space):
+    made = {"kind": "triplets", "affectome_schema": SCHEMA + 1, "n": np.int64(3), "rate": np.float32(0.5)}
+    write_space(tmp_path / "s.parquet", space, made)
+    metadata = read_parquet(tmp_path / "s.parquet")[1]
+    assert (metadata["kind"], metadata["affectome_schema"]) == ("space", SCHEMA)
+    assert read_space(tmp_path / "s.parquet").attrs == {"n": 3, "rate": 0.5}
+
+
+def test_the_formats_of_a_space_are_listed():
+    assert FORMATS == [".csv", ".parquet", ".tsv"]
+
+
+def test_a_space_of_a_newer_release_is_refused(tmp_path, space, monkeypatch):
+    with monkeypatch.context() as newer:
+        newer.setattr("affectome._files.SCHEMA", SCHEMA + 1)
+        write_space(tmp_path / "s.parquet", space)
     with pytest.raises(InputError, match=r"s\.parquet: has schema version 2.*install a newer affectome"):
         read_space(tmp_path / "s.parquet")
 
@@ -75,7 +89,7 @@ def test_a_space_cannot_be_written_below_a_file(tmp_path, space, suffix):
 
 
 def test_nothing_is_written_for_an_unknown_format_or_a_bad_space(tmp_path, space):
-    with pytest.raises(InputError, match=r"s\.xlsx: '\.xlsx' is no format for a space; use \.parquet, \.csv or \.tsv"):
+    with pytest.raises(InputError, match=r"s\.xlsx: has the extension '\.xlsx'; use \.parquet or \.csv or \.tsv\."):
         write_space(tmp_path / "s.xlsx", space)
     space.iloc[3, 2] = np.nan
     with pytest.raises(InputError, match=r"row 4 \(id 0003\): the value in column 'r' is missing"):

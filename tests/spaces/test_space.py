@@ -40,6 +40,11 @@ def test_as_space_gives_text_ids_text_columns_and_float32_and_leaves_its_argumen
             pd.DataFrame({"x": [1, np.nan]}, index=["a", "b"]),
             "t.csv, row 2 (id b): the value in column 'x' is missing; fill it in, or remove the row or the column.",
         ),
+        (
+            pd.DataFrame({"x": [1, 1e300]}, index=["a", "b"]),
+            "t.csv, row 2 (id b): the value in column 'x' is '1e+300', not a finite number; "
+            "fill it in, or remove the row or the column.",
+        ),
     ],
 )
 def test_a_table_that_is_no_space_is_refused_by_place_and_remedy(frame, message):

@@ -48,6 +48,10 @@ def test_select_takes_everything_known_of_a_stimulus_along(wanted):
             "the list: there are captions for 1 unknown stimuli (x); make the ids match.",
         ),
         (
+            {"ids": "ab", "captions": {"b": ["Fine."], "a": "A dog runs."}},
+            "the list: the captions of 'a' are one text; give a list of texts.",
+        ),
+        (
             {"ids": "ab", "videos": {"a": "a.mp4", "y": "y.mp4"}},
             "the list: there are videos for 1 unknown stimuli (y); make the ids match.",
         ),

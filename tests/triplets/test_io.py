@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from affectome._files import SCHEMA, write_parquet
+from affectome._files import SCHEMA, read_parquet, write_parquet
 from affectome.errors import EnvironmentFailure, InputError
-from affectome.triplets import TripletSet, read_triplets, write_triplets
+from affectome.stimuli import StimulusSet
+from affectome.triplets import TRIPLET_FORMATS, TripletSet, read_triplets, write_triplets
 
 
 def sets(draw):
@@ -60,6 +61,7 @@ def test_an_odd_last_file_holds_the_answers_and_is_read_by_numpy(tmp_path, trial
         ("t.tsv", "0\t1\t2\n3\t0\t4\n"),
         ("t.csv", "0,1,2\n3, 0, 4\n"),
         ("t", "# odd last\n0 1 2\n\n3 0 4\n"),
+        ("t.txt", "0.000e+00 1.000e+00 2.000e+00\n3. 0.0 4E0\n"),
     ],
 )
 def test_odd_last_text_is_read_in_its_usual_forms(tmp_path, name, content, caplog):
@@ -68,10 +70,35 @@ def test_odd_last_text_is_read_in_its_usual_forms(tmp_path, name, content, caplo
     assert caplog.messages == []
 
 
-def test_a_last_line_without_its_line_break_is_doubted_aloud(tmp_path, caplog):
-    (tmp_path / "t.txt").write_text("0 1 2\n3 0 4")
-    assert len(read_triplets(tmp_path / "t.txt")) == 2
-    assert "does not end with a line break: its last triplet may be cut short" in caplog.text
+@pytest.mark.parametrize(("name", "content"), [("t.txt", "0 1 2\n3 0 4"), ("t.csv", "0,1,2\r\n3,0,4")])
+def test_a_last_line_without_its_line_break_may_be_torn_and_is_refused(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content.encode())
+    with pytest.raises(InputError) as caught:
+        read_triplets(tmp_path / name)
+    assert str(caught.value) == (
+        f"{tmp_path / name}, row 2: the last line does not end with a line break and may be torn; "
+        "complete it, or add the line break if it is whole."
+    )
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".npy"])
+def test_an_index_far_beyond_the_others_needs_the_number_of_stimuli(tmp_path, suffix):
+    path = tmp_path / f"t{suffix}"
+
+    def write(highest):
+        rows = np.array([[0, 1, 2], [3, highest, 4], [1, 2, 3]])  # six different stimuli
+        np.save(path, rows) if suffix == ".npy" else np.savetxt(path, rows, fmt="%d")
+
+    write(1059)
+    assert read_triplets(path).n_stimuli == 1060
+    write(1060)
+    with pytest.raises(InputError) as caught:
+        read_triplets(path)
+    assert str(caught.value) == (
+        f"{path}, row 2: the stimulus index 1060 is far beyond the 6 stimuli of the file; "
+        "correct it, or say how many stimuli there are."
+    )
+    assert read_triplets(path, stimuli=1061).n_stimuli == 1061
 
 
 TEXT = {
@@ -80,7 +107,9 @@ TEXT = {
     "two columns": ("0 1\n3 0\n", "row 1: '0 1' is not three stimulus indices; complete or delete the line"),
     "a name": ("0 1 2\n3 cat 4\n", "row 2: '3 cat 4' is not three stimulus indices; complete or delete the line"),
     "header": ("a b c\n0 1 2\n", "row 1: 'a b c' is not three stimulus indices; complete or delete the line"),
-    "NaN": ("0 1 2\n3 nan 4\n", "row 2: '3 nan 4' is not three stimulus indices; complete or delete the line"),
+    "NaN": ("0 1 2\n3 nan 4\n", "row 2: a stimulus index is no whole number; give three stimulus indices."),
+    "fraction": ("0 1 2\n3 1.5 4\n", "row 2: a stimulus index is no whole number; give three stimulus indices."),
+    "infinite": ("0 1 2\n3 inf 4\n", "row 2: a stimulus index is no whole number; give three stimulus indices."),
     "non-UTF-8": (b"0 1 2\n3 \xe4 4\n", "row 2: '3 \ufffd 4' is not three stimulus indices; complete or delete"),
     "empty": ("", "holds no triplets; give it at least one row"),
     "beyond": ("0 1 2\n3 0 9\n", "row 2: the stimulus index 9 is out of range; there are 5 stimuli, counted from 0"),
@@ -113,7 +142,7 @@ def test_a_cut_npy_file_is_refused(tmp_path, trials, share):
     [
         (np.zeros((0, 3), int), "holds no triplets; give it at least one row"),
         (np.zeros((4, 2), int), "the triplets have shape (4, 2); give an array of shape (n, 3)"),
-        (np.array([[0, 1, 1.5]]), "the triplets are not whole numbers; give stimulus indices"),
+        (np.array([["a", "b", "c"]]), "the triplets are not numbers; give stimulus indices"),
         (np.array([[0, 1, None]]), "is not a whole .npy array"),
     ],
 )
@@ -124,22 +153,25 @@ def test_an_npy_file_of_something_else_is_refused(tmp_path, array, message):
     assert str(caught.value).startswith(f"{tmp_path / 't.npy'}: {message}")
 
 
+def test_an_npy_file_with_a_fraction_is_refused_with_its_row(tmp_path):
+    np.save(tmp_path / "t.npy", [[0, 1, 2], [0, 1, 1.5]])
+    with pytest.raises(InputError, match=r"t\.npy, row 2: a stimulus index is no whole number; give three stimulus"):
+        read_triplets(tmp_path / "t.npy")
+
+
 GOOD = {"a": [0, 3], "b": [1, 4], "c": [2, 0], "choice": [0, -1]}
 PARQUET = {
     "no column c": ({"a": [0], "b": [1]}, {}, "has no column 'c'; a triplet table has a, b, c and choice"),
     "no rows": ({name: [] for name in GOOD}, {}, "holds no triplets"),
     "another kind": (GOOD, {"kind": "space"}, "holds a space, not triplets; give a triplet file"),
-    "newer": (
-        GOOD,
-        {"affectome_schema": SCHEMA + 1},
-        "has schema version 2, and this affectome reads up to 1; install",
-    ),
+    "damaged ids": (GOOD, {"ids": "vwxyz"}, "has damaged affectome metadata; write it again"),
     "out of range": (GOOD, {"ids": list("wxyz")}, "row 2: the stimulus index 4 is out of range; there are 4 stimuli"),
     "twice": (GOOD | {"c": [2, 3]}, {}, "row 2: a stimulus appears twice in the triplet 3 4 3; show three"),
-    "text": (GOOD | {"b": ["x", "y"]}, {}, "the column 'b' is not numeric; write it as numbers"),
-    "null": (GOOD | {"b": [1, None]}, {}, "the triplets are not whole numbers; give stimulus indices"),
+    "text": (GOOD | {"b": ["x", "y"]}, {}, "the column 'b' has cells that are no whole number; mend them"),
+    "null": (GOOD | {"b": [1, None]}, {}, "the column 'b' has cells that are no whole number; mend them"),
+    "null block": (GOOD | {"block": [1, None]}, {}, "the column 'block' has cells that are no whole number; mend them"),
     "choice": (GOOD | {"choice": [0, 7]}, {}, "row 2: the choice 7 is no slot; use 0, 1 or 2"),
-    "no choice": (GOOD | {"choice": [0, None]}, {}, "row 2: the choice nan is no slot; use 0, 1 or 2"),
+    "no choice": (GOOD | {"choice": [0, None]}, {}, "the column 'choice' has cells that are no whole number; mend them"),
     "sum": (
         GOOD | {"p_a": [1.0, 0.5], "p_b": [0.0, 0.5], "p_c": [0.0, 0.5]},
         {},
@@ -158,6 +190,23 @@ def test_a_bad_parquet_file_is_refused_with_file_row_and_remedy(tmp_path, column
     assert str(path) in str(caught.value)
 
 
+def test_triplets_of_a_newer_release_are_refused(tmp_path, trials, monkeypatch):
+    with monkeypatch.context() as newer:
+        newer.setattr("affectome._files.SCHEMA", SCHEMA + 1)
+        write_triplets(tmp_path / "t.parquet", trials)
+    with pytest.raises(InputError, match=r"t\.parquet: has schema version 2, and this affectome reads up to 1; install"):
+        read_triplets(tmp_path / "t.parquet")
+
+
+def test_metadata_of_the_trials_override_neither_schema_nor_kind_nor_ids(tmp_path, trials):
+    false = {"affectome_schema": SCHEMA + 1, "kind": "space", "ids": ["x"], "seed": np.int64(3)}
+    write_triplets(tmp_path / "t.parquet", TripletSet(trials.triplets, trials.ids, trials.choice, metadata=false))
+    kept = read_parquet(tmp_path / "t.parquet")[1]
+    assert kept == {"affectome_schema": SCHEMA, "kind": "triplets", "ids": list(trials.ids), "seed": 3}
+    read = read_triplets(tmp_path / "t.parquet")
+    assert read.ids == trials.ids and read.metadata == {"seed": 3}
+
+
 def test_a_parquet_file_of_other_origin_takes_its_ids_from_the_caller(tmp_path):
     write_parquet(tmp_path / "t.parquet", pa.table({name: GOOD[name] for name in "abc"}), {})
     assert read_triplets(tmp_path / "t.parquet").ids == tuple("01234")
@@ -167,9 +216,14 @@ def test_a_parquet_file_of_other_origin_takes_its_ids_from_the_caller(tmp_path):
 
 def test_ids_that_do_not_match_those_in_the_file_are_refused(tmp_path, trials):
     write_triplets(tmp_path / "t.parquet", trials)
-    assert read_triplets(tmp_path / "t.parquet", stimuli=trials.ids).ids == trials.ids
-    with pytest.raises(InputError, match=r"t\.parquet: was made for other stimuli than the ones given; leave the ids"):
-        read_triplets(tmp_path / "t.parquet", stimuli=trials.ids[::-1])
+    for fitting in (trials.ids, 9, np.int64(9), StimulusSet(trials.ids)):
+        assert read_triplets(tmp_path / "t.parquet", stimuli=fitting).ids == trials.ids
+    for other, n in ((trials.ids[::-1], 9), (trials.ids[:-1], 8), (8, 8), (10, 10), (np.int64(10), 10)):
+        with pytest.raises(InputError) as caught:
+            read_triplets(tmp_path / "t.parquet", stimuli=other)
+        assert str(caught.value) == (
+            f"{tmp_path / 't.parquet'}: was made for 9 other stimuli than the {n} given; leave them out."
+        )
 
 
 @pytest.mark.parametrize("name", ["t.parquet", "t.npy", "t.txt", "t.csv"])
@@ -187,9 +241,11 @@ def test_triplets_cannot_be_written_below_a_file(tmp_path, trials, suffix):
 
 
 def test_nothing_is_written_for_an_unknown_format_or_without_answers(tmp_path, trials):
-    for use in (read_triplets, lambda path: write_triplets(path, trials)):
-        with pytest.raises(InputError, match=r"'\.xlsx' is no triplet format; use \.parquet, \.npy or \.txt"):
-            use(tmp_path / "t.xlsx")
+    with pytest.raises(InputError, match=r"'\.xlsx' is no triplet format; use \.parquet, \.npy or \.txt"):
+        read_triplets(tmp_path / "t.xlsx")
+    with pytest.raises(InputError, match=r"t\.xlsx: has the extension '\.xlsx'; use \.parquet or \.npy or \.txt\."):
+        write_triplets(tmp_path / "t.xlsx", trials)
+    assert TRIPLET_FORMATS == (".parquet", ".npy", ".txt")
     with pytest.raises(InputError, match=r"no trial is answered.*use \.parquet"):
         write_triplets(tmp_path / "t.txt", trials[:2])
     assert list(tmp_path.iterdir()) == []

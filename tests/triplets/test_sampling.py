@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, chi2_contingency, chisquare
 
 from affectome.errors import InputError
-from affectome.triplets import DESIGNS, read_triplets, sample_triplets, write_triplets
+from affectome.stimuli import StimulusSet
+from affectome.triplets import DESIGNS, TripletSet, read_triplets, sample_triplets, write_triplets
 
 
 def counts_of(values, n_kinds):
@@ -118,6 +119,70 @@ def test_a_subset_by_size_is_uniform_over_subsets():
     assert chisquare(counts_of(drawn, math.comb(6, 4))).pvalue > 1e-3
 
 
+@pytest.mark.parametrize(("n", "n_excluded"), [(1, 3), (2, 4), (6, 2), (7, 2)], ids=["one", "two", "dense", "most"])
+def test_what_is_drawn_beside_the_excluded_is_uniform_over_the_rest(n, n_excluded):
+    known = sample_triplets(5, n_excluded, seed=0)
+    twice = known[np.r_[0 : len(known), 0]]  # repeats of an excluded triplet exclude nothing more
+    questions = [sample_triplets(5, n, seed=seed, exclude=twice) for seed in range(5000)]
+    drawn = [sorted(asked.keys().tolist()) for asked in questions]
+    assert not set(np.concatenate(drawn)) & set(known.keys())
+    assert all(len(set(keys)) == n for keys in drawn)
+    assert chisquare(counts_of(drawn, math.comb(10 - n_excluded, n))).pvalue > 1e-3
+    slots = np.concatenate([asked.triplets for asked in questions])
+    assert chi2_contingency([np.bincount(slot, minlength=5) for slot in slots.T]).pvalue > 1e-3
+
+
+@settings(deadline=None, max_examples=60)
+@given(m=st.integers(5, 10), share=st.floats(0, 1), left=st.floats(0, 1), seed=st.integers(0, 99), data=st.data())
+def test_no_excluded_triplet_is_asked_in_any_order_however_few_are_left(m, share, left, seed, data):
+    design, repeats = data.draw(st.sampled_from([("random", 1), ("repeated", 3)]))
+    known = sample_triplets(m, max(1, round(share * (math.comb(m, 3) - 1))), seed=seed)
+    n = max(1, round(left * (math.comb(m, 3) - len(known))))
+    asked = sample_triplets(m, n, design=design, repeats=repeats, seed=seed, exclude=known)
+    assert not set(asked.keys()) & set(known.keys())
+    assert len(set(asked.keys())) == n and len(asked) == n * repeats
+
+
+def test_exclusion_keeps_to_the_subset_and_counts_only_what_lies_in_it():
+    ids, subset = list("abcdefg"), list("aceg")
+    inside = TripletSet([[4, 0, 2]], ids)  # one of the four triplets of the subset
+    known = TripletSet([*sample_triplets(ids, 20, seed=0).triplets, [4, 0, 2]], ids)
+    left = 4 - len({key for key in known.keys().tolist() if {*map(int, np.unravel_index(key, (7, 7, 7)))} <= {0, 2, 4, 6}})
+    assert left < 4
+    assert len(sample_triplets(ids, 3, seed=1, subset=subset, exclude=inside)) == 3
+    with pytest.raises(InputError, match=rf"only {left} triplets are left beside the \d+ excluded, not 4; ask for fewer"):
+        sample_triplets(ids, 4, seed=1, subset=subset, exclude=known)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n": 16}, "only 15 triplets are left beside the 5 excluded, not 16; ask for fewer."),
+        ({"stimuli": list("fedcba")}, "the triplets to exclude are about other stimuli; give trials over the same ids."),
+        ({"stimuli": 7}, "the triplets to exclude are about other stimuli; give trials over the same ids."),
+        ({"design": "balanced"}, "the balanced design leaves nothing out; exclude triplets from a random design."),
+        (
+            {"design": "exhaustive", "n": None},
+            "the exhaustive design leaves nothing out; exclude triplets from a random design.",
+        ),
+    ],
+)
+def test_an_impossible_exclusion_is_refused_with_its_remedy(arguments, message):
+    known = sample_triplets(6, 5, seed=0)
+    with pytest.raises(InputError) as caught:
+        sample_triplets(**{"stimuli": 6, "n": 5, "seed": 0, "exclude": known} | arguments)
+    assert str(caught.value) == message
+
+
+def test_a_stimulus_set_and_numpy_numbers_are_as_good_as_ids_and_plain_ones(assert_same, tmp_path):
+    plain = sample_triplets(list("abcdefg"), 10, seed=3, subset=5)
+    other = sample_triplets(StimulusSet("abcdefg"), np.int64(10), seed=np.int32(3), subset=np.int64(5))
+    assert_same(other, plain)
+    assert sample_triplets(np.int64(7), 10.0, seed=3).ids == tuple("0123456")
+    write_triplets(tmp_path / "t.parquet", other)
+    assert_same(read_triplets(tmp_path / "t.parquet"), plain)
+
+
 def test_two_million_questions_fit_in_memory_and_are_even():
     m, n = 2185, 2_000_000
     tracemalloc.start()
@@ -141,6 +206,11 @@ def test_two_million_questions_fit_in_memory_and_are_even():
         ({"n": 21}, "21 different triplets were asked for, and 6 stimuli make 20; ask for 1 to 20"),
         ({"n": 21, "design": "repeated"}, "21 different triplets were asked for"),
         ({"design": "exhaustive"}, "the exhaustive design of 6 stimuli has 20 triplets, not 5; leave n out"),
+        (
+            {"stimuli": 1064, "n": None, "design": "exhaustive"},
+            "1,064 stimuli make 200,192,664 triplets, too many to ask all of them; choose a subset",
+        ),
+        ({"n": 5.5}, "n=5.5 is no whole number; ask for a whole number of triplets"),
         ({"repeats": 2}, "repeats=2 does not fit the random design; use repeats with design repeated"),
         ({"repeats": 0, "design": "repeated"}, "repeats=0 does not fit the repeated design"),
         ({"stimuli": 2}, "2 stimuli make no triplet; give at least three"),

@@ -104,6 +104,14 @@ def test_answers_are_added_to_a_copy_with_what_was_known(trials, assert_same):
     assert bare.metadata == {"design": "random"} and not bare.answered.any()
 
 
+@pytest.mark.parametrize("name", ["triplets", "choice", "probabilities", "block"])
+def test_what_the_caller_does_to_an_array_later_changes_nothing(trials, assert_same, name):
+    arrays = {key: getattr(trials, key).copy() for key in ("triplets", "choice", "probabilities", "block")}
+    copy = TripletSet(**arrays, ids=trials.ids, metadata=trials.metadata)
+    arrays[name][:] = arrays[name][::-1].copy()
+    assert_same(copy, trials)
+
+
 def test_a_set_survives_pickling(trials, assert_same):
     assert_same(pickle.loads(pickle.dumps(trials)), trials)
 
@@ -111,9 +119,12 @@ def test_a_set_survives_pickling(trials, assert_same):
 BAD = {
     "one-dimensional": ({"triplets": [0, 1, 2]}, "the triplets have shape (3,); give an array of shape (n, 3)"),
     "two slots": ({"triplets": [[0, 1]]}, "the triplets have shape (1, 2); give an array of shape (n, 3)"),
-    "fractions": ({"triplets": [[0, 1, 1.5]]}, "the triplets are not whole numbers; give stimulus indices"),
-    "missing": ({"triplets": [[0, 1, NAN]]}, "the triplets are not whole numbers; give stimulus indices"),
-    "text": ({"triplets": [["a", "b", "c"]]}, "the triplets are not whole numbers; give stimulus indices"),
+    "fractions": (
+        {"triplets": [[0, 1, 2], [0, 1, 1.5]]},
+        "row 2: a stimulus index is no whole number; give three stimulus indices",
+    ),
+    "missing": ({"triplets": [[0, 1, NAN]]}, "row 1: a stimulus index is no whole number; give three stimulus indices"),
+    "text": ({"triplets": [["a", "b", "c"]]}, "the triplets are not numbers; give stimulus indices"),
     "beyond": (
         {"triplets": [[0, 1, 2], [3, 4, 1]]},
         "row 2: the stimulus index 4 is out of range; there are 4 stimuli",

@@ -26,6 +26,7 @@ __all__ = [
     "about",
     "Json",
     "LogFile",
+    "Out",
     "Quiet",
     "command",
     "print_json",
@@ -40,6 +41,7 @@ R = TypeVar("R")
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no information on stderr, only warnings.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one machine-readable line last.")]
 LogFile = Annotated[Path | None, typer.Option("--log-file", help="Also write the log to this file.", metavar="FILE")]
+Out = Annotated[Path | None, typer.Option("--out", help="Results folder; 'results' beside the study file by default.")]
 Jobs = Annotated[int | None, typer.Option("--jobs", min=1, help="Threads; all by default. The numbers stay the same.")]
 
 BUG, BAD_INPUT, ENVIRONMENT, PARTLY, INTERRUPTED = 1, 2, 3, 4, 130

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from affectome.cli._common import Jobs, Json, LogFile, Quiet, command, print_json, stage_progress, start_logging
+from affectome.cli._common import Jobs, Json, LogFile, Out, Quiet, command, print_json, stage_progress, start_logging
 
 group = typer.Typer(help="A whole study from one file.", no_args_is_help=True)
 
@@ -16,9 +16,7 @@ group = typer.Typer(help="A whole study from one file.", no_args_is_help=True)
 @command
 def run(
     study: Annotated[Path, typer.Argument(help="The study file.", metavar="STUDY.toml")],
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Results folder; 'results' beside the study file by default.")
-    ] = None,
+    out: Out = None,
     jobs: Jobs = None,
     quiet: Quiet = False,
     json: Json = False,
@@ -43,9 +41,7 @@ def run(
 @command
 def status(
     study: Annotated[Path, typer.Argument(help="The study file.", metavar="STUDY.toml")],
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Results folder; 'results' beside the study file by default.")
-    ] = None,
+    out: Out = None,
     quiet: Quiet = False,
     json: Json = False,
     log_file: LogFile = None,

@@ -40,7 +40,7 @@ def plot_accuracy(
             )
             ax.text(min(score["ci_high"] + 0.015, 1.02), row, f"{score['value']:.3f}", va="center", fontsize=7)
         ax.axvline(1 / 3, color="0.35", linestyle="--", linewidth=0.8)
-        ax.text(1 / 3, -0.62, "chance", ha="center", va="bottom", fontsize=7, color="0.35")
+        ax.text(1 / 3 + 0.01, -0.45, "chance", va="bottom", fontsize=7, color="0.35")
         ax.set_yticks(range(len(names)), labels=[(labels or {}).get(name, name) for name in names])
         ax.set_ylim(len(names) - 0.4, -0.75)
         ax.set_xlim(0, 1.14)

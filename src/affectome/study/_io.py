@@ -19,7 +19,18 @@ if TYPE_CHECKING:
 
 __all__ = ["read_record", "write_provenance", "write_record", "write_summary"]
 
-_VERSIONED = ("affectome", "numpy", "scipy", "pandas", "pyarrow", "scikit-learn", "numba", "matplotlib")
+_VERSIONED = (
+    "affectome",
+    "numpy",
+    "scipy",
+    "pandas",
+    "pyarrow",
+    "scikit-learn",
+    "numba",
+    "matplotlib",
+    "torch",
+    "sentence-transformers",
+)
 
 
 def write_record(path: Path, record: StageRecord) -> None:
