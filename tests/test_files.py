@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -138,7 +139,7 @@ def test_a_good_output_passes_and_nothing_is_written_yet(tmp_path, name):
 
 @pytest.mark.parametrize("name", ["t.xlsx", "t", "t.csv.gz"])
 def test_an_output_of_another_extension_is_refused_before_anything_is_made(tmp_path, name):
-    suffix = os.path.splitext(name)[1]
+    suffix = Path(name).suffix
     with pytest.raises(InputError, match=rf"{name}: has the extension '{suffix}'; use \.parquet or \.csv\."):
         check_output(tmp_path / "new" / name, (".parquet", ".csv"))
     assert list(tmp_path.iterdir()) == []

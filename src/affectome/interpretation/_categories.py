@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from affectome.errors import InputError
-from affectome.spaces import rows_for
+from affectome.spaces import as_space, rows_for
 
 __all__ = ["CategoryLabels", "NearestCentroid", "classify_categories", "column_shuffled", "top_categories"]
 
@@ -54,6 +54,7 @@ def top_categories(
     """
     if ties not in ("random", "first", "drop"):
         raise InputError(f"'{ties}' is no way to resolve ties", remedy="choose random, first or drop")
+    ratings = as_space(ratings, source="the ratings")
     values = ratings.to_numpy(dtype=np.float64)
     best = values >= values.max(axis=1, keepdims=True) - _TIE
     tied = best.sum(axis=1) > 1
@@ -93,7 +94,8 @@ class NearestCentroid:
         The same, averaged over categories: top / n_classes.
     null_mean, null_high : float
         Mean and 95% quantile of `value` when labels are permuted over stimuli and everything is done
-        again. It lies below top / n_classes, since a left-out stimulus pulls its own centroid away.
+        again. With classes of like size it lies below top / n_classes, since a left-out stimulus
+        pulls its own centroid away.
     p : float
         (b + 1) / (n_permutations + 1), b the permutations that reached `value`. The null: the labels say
         nothing about the place in the space.
@@ -154,8 +156,8 @@ def classify_categories(
     Where the labels were made from the space itself (a rating space and its own maximum) the
     result is circular; :func:`column_shuffled` shows by how much.
     """
-    known = set(space.index)
-    chosen = labels[[i in known and i not in set(exclude) for i in labels.index]]
+    known = set(space.index).difference(exclude)
+    chosen = labels[[i in known for i in labels.index]]
     counts = chosen.value_counts(sort=True)
     counts = counts.loc[sorted(counts.index, key=lambda name: (-counts[name], str(name)))]
     n_single = int((counts == 1).sum())

@@ -11,6 +11,8 @@ from affectome.errors import InputError
 
 __all__ = ["Projection", "project_tsne"]
 
+_SMALL = 1000
+
 
 @dataclass(frozen=True, eq=False)
 class Projection:
@@ -48,6 +50,7 @@ def project_tsne(space: pd.DataFrame, *, perplexity: float = 30.0, n_neighbors: 
     seed
     """
     from sklearn.manifold import TSNE, trustworthiness
+    from threadpoolctl import threadpool_limits
 
     n = len(space)
     if n < 10:
@@ -56,7 +59,9 @@ def project_tsne(space: pd.DataFrame, *, perplexity: float = 30.0, n_neighbors: 
     used = min(perplexity, (n - 1) / 3)
     neighbours = min(n_neighbors, (n - 1) // 2)
     start = "pca" if values.shape[1] > 1 else "random"
-    map_ = TSNE(perplexity=used, init=start, random_state=seed % 2**32).fit_transform(values)
+    # Threads gain nothing on a small map, and on a busy machine they wait for each other.
+    with threadpool_limits(1 if n < _SMALL else None):
+        map_ = TSNE(perplexity=used, init=start, random_state=seed % 2**32).fit_transform(values)
     return Projection(
         coordinates=pd.DataFrame(map_, index=space.index, columns=["x", "y"]),
         trustworthiness=float(trustworthiness(values, map_, n_neighbors=neighbours)),

@@ -31,9 +31,7 @@ __all__ = ["FeatureJudge"]
 
 _CHUNK = 65_536  # trials answered at once; also the unit of the random stream, so that memory never changes an answer
 _GATHERED = 2**22  # numbers gathered at once, whatever the number of features
-_TIE = (
-    1e-9  # similarities closer than this, in units of the largest possible one, are equal: float noise must not decide
-)
+_TIE = 1e-6  # similarities closer than this, in units of the largest, tie: float32 rounding must not decide
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -51,12 +53,13 @@ class SentenceCache:
 
     def _load(self, path: Path) -> None:
         try:
-            with np.load(path, allow_pickle=False) as content:
+            with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as content:
                 names, vectors = content["names"], content["vectors"]
-        except (OSError, ValueError, KeyError, EOFError) as error:
+            known = {bytes(name): vector for name, vector in zip(names, vectors, strict=True)}
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             logger.warning("%s is damaged and is not used: %s.", path, error)
             return
-        self._vectors.update({bytes(name): vector for name, vector in zip(names, vectors, strict=True)})
+        self._vectors.update(known)
 
     @staticmethod
     def _name(sentence: str) -> bytes:

@@ -71,6 +71,9 @@ def encode_captions(
     """
     if not captions:
         raise InputError("there are no captions to encode", remedy="give stimuli with captions")
+    for name, group in captions.items():
+        if isinstance(group, str):
+            raise InputError(f"the captions of '{name}' are one text", source="captions", remedy="give a list of texts")
     silent = [i for i, texts in captions.items() if not any(text.strip() for text in texts)]
     if silent:
         raise InputError(

@@ -32,14 +32,14 @@ class Recovery:
 
 def match_components(found: pd.DataFrame, planted: pd.DataFrame) -> Recovery:
     """Match found components one to one to planted ones so that the summed correlation is highest."""
-    aligned = rows_for(found, list(planted.index), name="the found space")
-    r: NDArray[np.float64] = np.zeros((planted.shape[1], aligned.shape[1]))
-    if aligned.shape[1]:
+    r: NDArray[np.float64] = np.zeros((planted.shape[1], found.shape[1]))
+    if found.shape[1]:
+        aligned = rows_for(found, list(planted.index), name="the found space")
         both = np.corrcoef(planted.to_numpy(np.float64), aligned.to_numpy(np.float64), rowvar=False)
         r = np.nan_to_num(both[: planted.shape[1], planted.shape[1] :])
     rows, columns = linear_sum_assignment(-r)
     correlation = pd.Series(0.0, index=planted.columns, name="r")
     correlation.iloc[rows] = r[rows, columns]
-    matched = {int(row): str(aligned.columns[column]) for row, column in zip(rows, columns, strict=True)}
+    matched = {int(row): str(found.columns[column]) for row, column in zip(rows, columns, strict=True)}
     match = pd.Series([matched.get(k, "") for k in range(planted.shape[1])], index=planted.columns, name="match")
     return Recovery(correlation, match)

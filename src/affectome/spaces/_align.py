@@ -9,7 +9,7 @@ from typing import Literal
 
 import pandas as pd
 
-from affectome._tables import check_unique, cut_short
+from affectome._tables import cut_short
 from affectome.errors import InputError
 from affectome.spaces._space import as_space
 
@@ -69,7 +69,7 @@ def align(
         raise InputError("there is no space to align", remedy="give at least one")
     labels = list(names) if names is not None else [f"space {k + 1}" for k in range(len(spaces))]
     for label, space in zip(labels, spaces, strict=True):
-        check_unique(space.index.tolist(), source=label)
+        as_space(space, source=label)  # refuses what is no space; the numbers come back as they were given
     sets = [set(space.index) for space in spaces]
     shared = set.intersection(*sets)
     dropped = tuple(tuple(i for i in space.index if i not in shared) for space in spaces)

@@ -109,7 +109,7 @@ def _read_own(source: Path, stimuli: int | Sequence[str] | None) -> TripletSet:
     if stimuli is not None:
         given = stimulus_ids(stimuli)
         known = given if ids is None else tuple(ids)
-        if len(known) != len(given) or (known != given and not isinstance(stimuli, int)):
+        if len(known) != len(given) or (known != given and not isinstance(stimuli, (int, np.integer))):
             raise InputError(
                 f"was made for {len(known)} other stimuli than the {len(given)} given",
                 source=source,

@@ -71,7 +71,7 @@ class TripletSet:
             raise InputError("two stimuli of the triplet set share an id", remedy="make the ids unique")
         shown = check_indices(triplets, len(names))
         n = len(shown)
-        blocks = None if block is None else np.ascontiguousarray(block, dtype=np.int32)
+        blocks = None if block is None else np.array(block, dtype=np.int32, order="C")
         if blocks is not None and blocks.shape != (n,):
             raise InputError(f"block has shape {blocks.shape} for {n} trials", remedy="give one block per trial")
         put = object.__setattr__
@@ -220,14 +220,14 @@ def check_choice(choice: ArrayLike, n: int, *, source: str | os.PathLike[str] | 
             where=f"row {wrong[0] + 1}",
             remedy="use 0, 1 or 2 for the slot of the odd one, or -1 for unanswered",
         )
-    return np.ascontiguousarray(array, dtype=np.int8)
+    return np.array(array, dtype=np.int8, order="C")
 
 
 def check_probabilities(
     probabilities: ArrayLike, n: int, *, source: str | os.PathLike[str] | None = None
 ) -> NDArray[np.float32]:
     """Probabilities as float32 (n, 3); rows are at least 0 and sum to 1 (unanswered rows may be NaN)."""
-    array = np.ascontiguousarray(probabilities, dtype=np.float32)
+    array = np.array(probabilities, dtype=np.float32, order="C")
     if array.shape != (n, 3):
         raise InputError(
             f"the probabilities have shape {array.shape} for {n} trials", source=source, remedy="give three per trial"
