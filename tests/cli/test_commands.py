@@ -110,7 +110,7 @@ BAD_INPUT = {
             "--ratings",
             csv(t / "r.csv", "id,Joy\na,1\nc,2\n"),
         ),
-        ["x.csv", "not in r", "(b)", "make the ids match"],
+        ["x.csv", "r.csv", "(b)", "make the ids match"],
     ),
     "no such file": (
         lambda t: ("stimuli", "check", t / "nowhere.csv"),

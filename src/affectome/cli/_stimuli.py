@@ -50,7 +50,7 @@ def check(
             f"'{dataset}' is no known dataset", source="--dataset", remedy=f"choose one of {', '.join(DATASETS)}"
         )
     for path in ratings or []:
-        stimuli = stimuli.with_space(path.stem, read_space(path, id_column=id_column))
+        stimuli = stimuli.with_space(path.stem, read_space(path, id_column=id_column), source=path)
     report = check_stimuli(stimuli)
     print(f"{report.n_stimuli:,} stimuli, {report.n_captions:,} captions, {report.n_videos:,} videos")
     for name, (features, low, high) in report.spaces.items():
