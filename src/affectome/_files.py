@@ -22,6 +22,7 @@ __all__ = [
     "check_output",
     "check_schema",
     "file_digest",
+    "held_lock",
     "make_folder",
     "read_json",
     "read_parquet",
@@ -77,6 +78,29 @@ def _unwritable(path: Path, error: OSError) -> EnvironmentFailure:
         source=path,
         remedy="check the free space and the permissions, or choose another place",
     )
+
+
+@contextmanager
+def held_lock(lock: Path, *, source: Path, busy: str, remedy: str) -> Iterator[None]:
+    """Hold a lock file against other processes; it ends with the process, however that ends.
+
+    `busy` and `remedy` are what the one who comes second is told about `source`.
+    """
+    from filelock import FileLock, Timeout
+
+    holder = FileLock(lock, timeout=0)
+    try:
+        holder.acquire()
+    except Timeout as error:
+        raise EnvironmentFailure(busy, source=source, remedy=remedy) from error
+    except OSError as error:
+        raise EnvironmentFailure(
+            f"cannot be locked ({error.strerror or error})", source=source, remedy="check its permissions"
+        ) from error
+    try:
+        yield
+    finally:
+        holder.release()
 
 
 def file_digest(path: str | os.PathLike[str]) -> str:

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from affectome.cli import main
 from affectome.simulation import simulate_emotions, write_simulated_tables
 from affectome.triplets import TripletSet, read_triplets, write_triplets
 
@@ -21,18 +20,6 @@ def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("world")
     write_simulated_tables(simulate_emotions(30, 3, seed=0), folder)
     return folder
-
-
-@pytest.fixture
-def run(capsys):
-    """Run a command; give its exit code, stdout and stderr."""
-
-    def call(*arguments):
-        code = main([str(part) for part in arguments])
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
-
-    return call
 
 
 def test_the_five_steps_lead_from_ratings_to_a_score(run, world, tmp_path):
@@ -226,12 +213,21 @@ def test_demo_recovers_what_was_planted(run, tmp_path):
     assert accuracy["ci_low"] > 0.65
 
 
+# Where the tests themselves run in the background, Ctrl-C is ignored by inheritance.
+INTERRUPTIBLE = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from affectome.cli import main
+raise SystemExit(main())
+"""
+
+
 def test_ctrl_c_ends_with_code_130_and_the_next_run_goes_on(tmp_path):
     out = tmp_path / "demo"
     command = [
         sys.executable,
         "-c",
-        "from affectome.cli import main; raise SystemExit(main())",
+        INTERRUPTIBLE,
         "demo",
         "--out",
         str(out),

@@ -14,22 +14,9 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from affectome import stimuli
-from affectome.cli import main
 from affectome.stimuli import PUBLIC_DATASETS, PublicDataset, PublicFile
 
 TABLE = b"Filename,Joy\n0001.mp4,0.5\n"
-
-
-@pytest.fixture
-def run(capsys):
-    """Run a command; give its exit code, stdout and stderr."""
-
-    def call(*arguments):
-        code = main([str(part) for part in arguments])
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
-
-    return call
 
 
 class Quietly(SimpleHTTPRequestHandler):
@@ -150,8 +137,10 @@ def test_help_has_an_example(command, run):
     assert f"Example: affectome {command}" in " ".join(out.split())
 
 
+# Where the tests themselves run in the background, Ctrl-C is ignored by inheritance.
 STALLED = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from affectome.cli import main
 from affectome.stimuli import PublicDataset, PublicFile, _fetch
 import affectome.stimuli as stimuli

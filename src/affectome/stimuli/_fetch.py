@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path, PurePosixPath
 
-from affectome._files import make_folder
+from affectome._files import held_lock, make_folder
 from affectome._progress import Progress
 from affectome.errors import AffectomeError, EnvironmentFailure, InputError
 from affectome.stimuli._download import ResumingDownloader
@@ -142,23 +142,11 @@ def _silent_pooch() -> Iterator[None]:
         log.setLevel(level)
 
 
-@contextmanager
-def _locked(target: Path) -> Iterator[None]:
-    """Two downloads into one part would spoil it; the lock ends with the process, however it ends."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(target.with_name(f".{target.name}.lock"), timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise EnvironmentFailure(
-            "another process is downloading this file", source=target, remedy="wait for it, or choose another folder"
-        ) from error
-    except OSError as error:
-        raise EnvironmentFailure(
-            f"cannot be locked ({error.strerror or error})", source=target, remedy="check the permissions of its folder"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
+def _locked(target: Path) -> AbstractContextManager[None]:
+    """Two downloads into one part would spoil it."""
+    return held_lock(
+        target.with_name(f".{target.name}.lock"),
+        source=target,
+        busy="another process is downloading this file",
+        remedy="wait for it, or choose another folder",
+    )

@@ -11,17 +11,17 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from affectome import __version__
-from affectome._files import file_digest, make_folder
+from affectome._files import file_digest, held_lock, make_folder
 from affectome._progress import Progress
-from affectome.errors import AffectomeError, EnvironmentFailure
+from affectome.errors import AffectomeError
 from affectome.study._io import read_record, write_record
 
 logger = logging.getLogger(__name__)
@@ -92,28 +92,14 @@ class StageRecord:
     reused: bool = False
 
 
-@contextmanager
-def locked(results: Path) -> Iterator[None]:
-    """Hold the results folder against a second run; the lock ends with the process, however it ends."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(make_folder(results / STATE) / "lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise EnvironmentFailure(
-            "another affectome run is using this results folder",
-            source=results,
-            remedy="wait for it, or choose another --out",
-        ) from error
-    except OSError as error:
-        raise EnvironmentFailure(
-            f"cannot be locked ({error.strerror or error})", source=results, remedy="check its permissions"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
+def locked(results: Path) -> AbstractContextManager[None]:
+    """Hold the results folder against a second run."""
+    return held_lock(
+        make_folder(results / STATE) / "lock",
+        source=results,
+        busy="another affectome run is using this results folder",
+        remedy="wait for it, or choose another --out",
+    )
 
 
 def run_stages(
