@@ -35,7 +35,7 @@ def published(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("affectome.stimuli._download._PAUSES", ())
     with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quietly, directory=str(folder))) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
         base = f"http://127.0.0.1:{server.server_address[1]}"
         checksum = "md5:" + hashlib.md5(TABLE).hexdigest()
@@ -164,7 +164,7 @@ class Stalling(Quietly):
 
 def test_ctrl_c_ends_with_code_130_and_keeps_the_part(tmp_path):
     with ThreadingHTTPServer(("127.0.0.1", 0), Stalling) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
         url = f"http://127.0.0.1:{server.server_address[1]}/t.csv"
         environment = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
