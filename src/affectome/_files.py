@@ -26,6 +26,7 @@ __all__ = [
     "make_folder",
     "read_json",
     "read_parquet",
+    "unreadable",
     "write_json",
     "write_parquet",
 ]
@@ -109,10 +110,11 @@ def file_digest(path: str | os.PathLike[str]) -> str:
         with open(path, "rb") as handle:
             return hashlib.file_digest(handle, "sha256").hexdigest()
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
-def _unreadable(path: str | os.PathLike[str], error: OSError) -> InputError:
+def unreadable(path: str | os.PathLike[str], error: OSError) -> InputError:
+    """What a user is told about a file that cannot be read."""
     if isinstance(error, FileNotFoundError):
         return InputError("there is no such file", source=path, remedy="check the path")
     return InputError(
@@ -147,7 +149,7 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     except ValueError as error:
         raise InputError(
             f"is not valid JSON ({error})", source=path, remedy="delete it or restore it from a copy"
@@ -191,7 +193,7 @@ def read_parquet(path: str | os.PathLike[str]) -> tuple[pa.Table, dict[str, Any]
             "is not a whole Parquet file, or it was cut short", source=path, remedy="write or copy it again"
         ) from error
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     header = (table.schema.metadata or {}).get(_KEY)
     try:
         metadata = {} if header is None else json.loads(header)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from affectome._files import read_parquet
+from affectome._files import read_parquet, unreadable
 from affectome.errors import InputError
 
 __all__ = ["check_unique", "cut_short", "numeric_columns", "read_indexed_table", "read_table", "row_name"]
@@ -35,8 +35,9 @@ def read_table(
     if not source.exists():
         raise InputError("there is no such file", source=source, remedy="check the path")
     if source.suffix.lower() == ".parquet":
-        table, _ = read_parquet(source)
+        table, metadata = read_parquet(source)
         frame: pd.DataFrame = table.to_pandas()
+        frame.attrs.update(metadata)
         if frame.index.name is not None:
             frame = frame.reset_index()
         return frame.astype({name: str for name in text_columns if name in frame.columns})
@@ -82,7 +83,7 @@ def _read_header(source: Path, separator: str) -> list[str]:
     except csv.Error as error:
         raise InputError(f"has a header that cannot be read ({error})", source=source, remedy="shorten it") from error
     except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", source=source, remedy="check the path") from error
+        raise unreadable(source, error) from error
     except UnicodeDecodeError as error:
         raise _not_utf8(source, error) from error
     if not header:

@@ -284,7 +284,7 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
                     source="SPoSE",
                     remedy="set warm_start=False",
                 )
-            strongest = np.argsort(-before.sum(axis=0, dtype=np.float64), kind="stable")[: self.n_components]
+            strongest = kept_components(before, -np.inf)[: self.n_components]
             weights = self._draw(n, rng)
             weights[:, : len(strongest)] = before[:, strongest]
             return weights

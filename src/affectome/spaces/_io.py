@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from affectome._files import atomic_path, check_output, read_parquet, write_parquet
+from affectome._files import atomic_path, check_output, write_parquet
 from affectome._tables import read_indexed_table
 from affectome.spaces._space import as_space
 
@@ -28,10 +28,9 @@ def read_space(path: str | os.PathLike[str], *, id_column: str = "id") -> pd.Dat
         Naming file, row and remedy: no such file, no id column, a repeated id, a missing or
         non-numeric value.
     """
-    space = as_space(read_indexed_table(path, id_column=id_column), source=path)
-    if Path(path).suffix.lower() == ".parquet":
-        _, metadata = read_parquet(path)
-        space.attrs = {key: value for key, value in metadata.items() if key not in ("affectome_schema", "kind")}
+    table = read_indexed_table(path, id_column=id_column)
+    space = as_space(table, source=path)
+    space.attrs = {key: value for key, value in table.attrs.items() if key not in ("affectome_schema", "kind")}
     return space
 
 

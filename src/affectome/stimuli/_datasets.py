@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from affectome._files import unreadable
 from affectome._tables import cut_short, read_indexed_table, read_table
 from affectome.errors import InputError
 from affectome.spaces import as_space
@@ -206,7 +207,7 @@ def _read_mat(source: Path) -> pd.DataFrame:
         with open(source, "rb") as handle:
             content = loadmat(handle, squeeze_me=True, struct_as_record=False)
     except FileNotFoundError as error:
-        raise InputError("there is no such file", source=source, remedy="check the path") from error
+        raise unreadable(source, error) from error
     except (OSError, ValueError, TypeError, NotImplementedError, MatReadError, zlib.error) as error:
         raise InputError("is not a whole MATLAB v5 file", source=source, remedy="download it again") from error
     layer = content.get("L")

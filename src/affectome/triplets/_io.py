@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from affectome._files import atomic_path, check_output, read_parquet, write_parquet
+from affectome._files import atomic_path, check_output, read_parquet, unreadable, write_parquet
 from affectome.errors import InputError
 from affectome.triplets._set import (
     TripletSet,
@@ -139,25 +139,16 @@ def _read_own(source: Path, stimuli: int | Sequence[str] | None) -> TripletSet:
         ids=stimulus_ids(int(rows.max()) + 1) if ids is None else ids,
         choice=check_choice(column("choice"), n, source=source) if "choice" in table.column_names else None,
         probabilities=probabilities,
-        block=_whole(column("block"), source) if "block" in table.column_names else None,
+        block=column("block") if "block" in table.column_names else None,
         metadata={key: value for key, value in metadata.items() if key not in ("affectome_schema", "kind")},
     )
-
-
-def _whole(block: NDArray[Any], source: Path) -> NDArray[np.int32]:
-    wrong = np.flatnonzero(~np.isfinite(block) | (block != np.round(block)))
-    if len(wrong):
-        raise InputError(
-            "the block is no whole number", source=source, where=f"row {wrong[0] + 1}", remedy="number the blocks"
-        )
-    return block.astype(np.int32)
 
 
 def _read_npy(source: Path) -> NDArray[Any]:
     try:
         array: NDArray[Any] = np.load(source, allow_pickle=False)
     except FileNotFoundError as error:
-        raise InputError("there is no such file", source=source, remedy="check the path") from error
+        raise unreadable(source, error) from error
     except (OSError, ValueError, EOFError, MemoryError) as error:
         raise InputError(
             "is not a whole .npy array, or it was cut short", source=source, remedy="write it again"
@@ -175,10 +166,8 @@ def _read_text(source: Path) -> NDArray[Any]:
                 raise _empty(source)
             handle.seek(size - 1)
             torn = handle.read(1) not in b"\r\n"
-    except FileNotFoundError as error:
-        raise InputError("there is no such file", source=source, remedy="check the path") from error
     except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", source=source, remedy="check the path") from error
+        raise unreadable(source, error) from error
     if not first:
         raise _empty(source)
     separator = "," if b"," in first else None
