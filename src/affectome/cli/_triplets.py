@@ -29,6 +29,12 @@ def sample(
     exclude: Annotated[
         Path | None, typer.Option("--exclude", help="Triplet file none of whose triplets is asked again.")
     ] = None,
+    orders: Annotated[
+        int, typer.Option("--orders", help="Ask in 1 order, in 3 (rotations) or in 6 (all), to measure slot bias.")
+    ] = 1,
+    orders_share: Annotated[
+        float, typer.Option("--orders-share", help="Share of the triplets that is asked in all --orders.")
+    ] = 1.0,
     id_column: Annotated[str, typer.Option("--id-column", help="Name of the id column.")] = "id",
     quiet: Quiet = False,
     json: Json = False,
@@ -39,6 +45,8 @@ def sample(
     Example: affectome triplets sample stimuli.csv --n 1000000 --seed 1 --out questions.parquet
 
     For a held-out set: --exclude questions.parquet with another seed.
+
+    To measure which slot a judge prefers: --orders 6 --orders-share 0.1
     """
     start_logging(quiet, log_file)
     from affectome._files import check_output
@@ -56,11 +64,16 @@ def sample(
         repeats=repeats,
         subset=subset,
         exclude=taken,
+        orders=orders,  # type: ignore[arg-type]
+        orders_share=orders_share,
     )
     write_triplets(out, questions)
-    print(f"{len(questions):,} questions about {questions.n_stimuli:,} stimuli: {out}")
+    different, in_orders = questions.metadata["n_different"], questions.metadata.get("n_in_orders", 0)
+    made_of = f" ({different:,} different triplets, {in_orders:,} of them in {orders} orders)" if in_orders else ""
+    print(f"{len(questions):,} questions{made_of} about {questions.n_stimuli:,} stimuli: {out}")
     if json:
-        print_json({"out": str(out), "n_trials": len(questions), "n_stimuli": questions.n_stimuli})
+        facts = {"n_trials": len(questions), "n_different": different, "n_stimuli": questions.n_stimuli}
+        print_json({"out": str(out), **facts})
 
 
 @group.command("judge")

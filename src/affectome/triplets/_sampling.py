@@ -21,6 +21,13 @@ DESIGNS: tuple[str, ...] = get_args(Design)
 #: An exhaustive design beyond this would not fit the memory of a laptop.
 MOST_TRIPLETS = 200_000_000
 
+#: Which column of a row stands in each slot, order by order.
+ORDERS: dict[int, list[list[int]]] = {
+    1: [[0, 1, 2]],
+    3: [[0, 1, 2], [1, 2, 0], [2, 0, 1]],
+    6: [[0, 1, 2], [1, 2, 0], [2, 0, 1], [0, 2, 1], [2, 1, 0], [1, 0, 2]],
+}
+
 
 def sample_triplets(
     stimuli: int | Sequence[str],
@@ -31,6 +38,8 @@ def sample_triplets(
     repeats: int = 1,
     subset: Sequence[str] | int | None = None,
     exclude: TripletSet | None = None,
+    orders: Literal[1, 3, 6] = 1,
+    orders_share: float = 1.0,
 ) -> TripletSet:
     """Draw the questions of a study.
 
@@ -62,11 +71,20 @@ def sample_triplets(
     exclude
         Trials over the same stimuli of which no unordered triplet is drawn again, such as those a
         model was trained on (designs ``random`` and ``repeated``).
+    orders
+        How often a triplet is asked to measure a judge's liking for a slot: 1, once; 3, in all three
+        rotations of one of the two cyclic orders, drawn per triplet; 6, in all permutations. Rows are
+        shuffled, so that the orders of a triplet are spread over the questions. Not for the ``repeated``
+        design, which draws its own slots.
+    orders_share
+        Share of the `n` triplets, drawn at random and rounded to at least one, that is asked in these
+        orders; the others are asked once. ``len`` of the result is then larger than `n`.
 
     Returns
     -------
     TripletSet
-        Without answers. Its metadata hold design, seed and sizes.
+        Without answers. Its metadata hold design, seed and sizes; with `orders` also ``orders``,
+        ``orders_share`` and ``n_in_orders``, the number of triplets asked in all of them.
 
     Examples
     --------
@@ -84,10 +102,11 @@ def sample_triplets(
         raise InputError(
             f"repeats={repeats} does not fit the {design} design", remedy="use repeats with design repeated"
         )
+    _check_orders(orders, orders_share, design)
     rng = np.random.default_rng(seed)
     pool = _pool(ids, subset, rng)
     total = math.comb(len(pool), 3)
-    if design == "exhaustive" and total > MOST_TRIPLETS:
+    if design == "exhaustive" and total * (1 + (orders - 1) * orders_share) > MOST_TRIPLETS:
         raise InputError(
             f"{len(pool):,} stimuli make {total:,} triplets, too many to ask all of them", remedy="choose a subset"
         )
@@ -124,7 +143,33 @@ def sample_triplets(
             rows = np.concatenate([rng.permutation(rows) for _ in range(repeats)])
             block = np.repeat(np.arange(repeats, dtype=np.int32), n)
         rows = rng.permuted(rows, axis=1)
+    if orders != 1:  # drawn last: the different triplets are those of the same seed without orders
+        chosen = max(1, round(orders_share * n))
+        rows = _in_orders(rows, chosen, orders, rng)
+        metadata |= {"orders": int(orders), "orders_share": float(orders_share), "n_in_orders": chosen}
     return TripletSet(pool[rows].astype(np.int32), ids=ids, block=block, metadata=metadata)
+
+
+def _check_orders(orders: int, share: float, design: str) -> None:
+    if orders not in ORDERS:
+        raise InputError(f"orders={orders} is no set of orders", remedy="use 1, 3 (rotations) or 6 (all permutations)")
+    if not 0 < share <= 1:
+        raise InputError(f"orders_share={share} is no share", remedy="give a number above 0 and at most 1")
+    if orders == 1 and share != 1:
+        raise InputError(f"orders_share={share} has no meaning with one order", remedy="set orders to 3 or 6")
+    if orders != 1 and design == "repeated":
+        raise InputError(
+            "the repeated design draws the slots of every repeat itself",
+            remedy="ask for several orders in a random, exhaustive or balanced design",
+        )
+
+
+def _in_orders(rows: NDArray[np.int32], chosen: int, orders: int, rng: np.random.Generator) -> NDArray[np.int32]:
+    """All rows, `chosen` of them in every order; the slots of a row are random, and so is its cyclic class."""
+    several = np.zeros(len(rows), np.bool_)
+    several[rng.choice(len(rows), chosen, replace=False)] = True
+    asked = rows[several][:, ORDERS[orders]].reshape(-1, 3)
+    return rng.permutation(np.concatenate([rows[~several], asked]))
 
 
 def _pool(ids: tuple[str, ...], subset: Sequence[str] | int | None, rng: np.random.Generator) -> NDArray[np.int32]:
