@@ -27,6 +27,7 @@ _HOME = {
     "load_horikawa_features": "stimuli",
     "load_mind_captioning": "stimuli",
     "predicted_rsm": "behavior",
+    "read_answers": "triplets",
     "read_space": "spaces",
     "read_stimuli": "stimuli",
     "read_triplets": "triplets",

@@ -29,6 +29,7 @@ from affectome.stimuli import load_mind_captioning as load_mind_captioning
 from affectome.stimuli import read_stimuli as read_stimuli
 from affectome.study import run_study as run_study
 from affectome.triplets import TripletSet as TripletSet
+from affectome.triplets import read_answers as read_answers
 from affectome.triplets import read_triplets as read_triplets
 from affectome.triplets import sample_triplets as sample_triplets
 from affectome.triplets import split_triplets as split_triplets
