@@ -2,6 +2,16 @@
 
 from affectome.behavior._accuracy import Accuracy, held_out_accuracy
 from affectome.behavior._agreement import Agreement, choice_agreement
+from affectome.behavior._consistency import Consistency, NoiseCeiling, choice_consistency
 from affectome.behavior._rsm import predicted_rsm
 
-__all__ = ["Accuracy", "Agreement", "choice_agreement", "held_out_accuracy", "predicted_rsm"]
+__all__ = [
+    "Accuracy",
+    "Agreement",
+    "Consistency",
+    "NoiseCeiling",
+    "choice_agreement",
+    "choice_consistency",
+    "held_out_accuracy",
+    "predicted_rsm",
+]

@@ -3,7 +3,15 @@
 from affectome.triplets._human import CHOICE_FORMS, ChoiceForm, read_answers
 from affectome.triplets._io import TRIPLET_FORMATS, read_triplets, write_triplets
 from affectome.triplets._sampling import DESIGNS, Design, sample_triplets
-from affectome.triplets._set import UNANSWERED, TripletSet, check_choice, check_indices, check_probabilities, odd_last
+from affectome.triplets._set import (
+    UNANSWERED,
+    TripletSet,
+    check_choice,
+    check_indices,
+    check_probabilities,
+    odd_last,
+    triplet_keys,
+)
 from affectome.triplets._split import split_triplets
 
 __all__ = [
@@ -22,5 +30,6 @@ __all__ = [
     "read_triplets",
     "sample_triplets",
     "split_triplets",
+    "triplet_keys",
     "write_triplets",
 ]
