@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ __all__ = [
     "file_digest",
     "held_lock",
     "make_folder",
+    "parquet_stream",
     "read_json",
     "read_parquet",
     "unreadable",
@@ -175,10 +176,35 @@ def write_parquet(path: str | os.PathLike[str], table: pa.Table, metadata: Mappi
     """Write an Arrow table; `metadata` travels inside the file as JSON."""
     import pyarrow.parquet as pq
 
-    header = _as_json(metadata)
-    table = table.replace_schema_metadata({**(table.schema.metadata or {}), _KEY: header.encode()})
     with atomic_path(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+        pq.write_table(_labelled(table, metadata), temporary, compression="zstd")
+
+
+@contextmanager
+def parquet_stream(path: str | os.PathLike[str], metadata: Mapping[str, Any]) -> Iterator[Callable[[pa.Table], None]]:
+    """Write an Arrow table part by part; the file appears when all parts are there."""
+    import pyarrow.parquet as pq
+
+    with atomic_path(path) as temporary:
+        writer: pq.ParquetWriter | None = None
+
+        def write(part: pa.Table) -> None:
+            nonlocal writer
+            labelled = _labelled(part, metadata)
+            if writer is None:
+                writer = pq.ParquetWriter(temporary, labelled.schema, compression="zstd")
+            writer.write_table(labelled)
+
+        try:
+            yield write
+        finally:
+            if writer is not None:
+                writer.close()
+
+
+def _labelled(table: pa.Table, metadata: Mapping[str, Any]) -> pa.Table:
+    header = _as_json(metadata)
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), _KEY: header.encode()})
 
 
 def read_parquet(path: str | os.PathLike[str]) -> tuple[pa.Table, dict[str, Any]]:

@@ -66,8 +66,8 @@ class Prompt:
 def load_prompt(name: str, labels: Sequence[str] = ("A", "B", "C"), *, noun: str = "video") -> Prompt:
     """Render a template that comes with affectome, or one of the user's (a path that ends in ``.j2``).
 
-    A template has the blocks ``system`` (may be missing), ``turn1``, ``turn2`` ... and ``clarify``. It is given ``labels``
-    (three texts), ``noun`` (what a stimulus is called) and ``stimuli`` (three gaps, in the order shown).
+    A template has the blocks ``system`` (may be missing), ``turn1``, ``turn2`` ... and ``clarify``. It is given
+    ``labels`` (three texts), ``noun`` (what a stimulus is called) and ``stimuli`` (three gaps, in the order shown).
 
     Raises
     ------

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field
 
+from affectome._toml import Table, checked, read_toml
 from affectome.errors import InputError
+from affectome.judges._config import Captions
 from affectome.spaces import Metric, Standardisation
 from affectome.stimuli import DATASETS
 
@@ -24,18 +24,14 @@ Positive = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Count = Annotated[int, Field(ge=1, le=100_000)]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class About(_Table):
+class About(Table):
     """Who the study is."""
 
     name: str = Field(description="Title, used in the report.")
     seed: Seed = Field(description="Everything random in the study derives from it.")
 
 
-class Stimuli(_Table):
+class Stimuli(Table):
     """What is judged."""
 
     path: str = Field(description="A stimulus table, a folder of clips, or the file of a dataset.")
@@ -43,16 +39,7 @@ class Stimuli(_Table):
     id_column: str = Field(default="id", description="Id column of a stimulus table.")
 
 
-class Captions(_Table):
-    """Sentences about the stimuli, beside those of the stimulus table."""
-
-    path: str = Field(description="A table with one row per caption.")
-    dataset: Literal["mind-captioning"] | None = Field(default=None, description="The file of this public dataset.")
-    id_column: str = Field(default="id", description="Name of the id column.")
-    text_column: str = Field(default="caption", description="Name of the caption column.")
-
-
-class SpaceFile(_Table):
+class SpaceFile(Table):
     """A named space read from a table."""
 
     path: str = Field(description="CSV, TSV or Parquet: one row per stimulus, an id column, numbers.")
@@ -62,7 +49,7 @@ class SpaceFile(_Table):
     )
 
 
-class FeatureJudgeTable(_Table):
+class FeatureJudgeTable(Table):
     """A judge that keeps the two most similar stimuli of a space."""
 
     kind: Literal["features"]
@@ -72,7 +59,7 @@ class FeatureJudgeTable(_Table):
     temperature: float | None = Field(default=None, gt=0, description="Choice noise; without it the judge never errs.")
 
 
-class SentenceJudgeTable(_Table):
+class SentenceJudgeTable(Table):
     """A language system: the captions through a sentence encoder, compared by cosine."""
 
     kind: Literal["sentences"]
@@ -84,14 +71,14 @@ class SentenceJudgeTable(_Table):
     temperature: float | None = Field(default=None, gt=0, description="Choice noise; without it the judge never errs.")
 
 
-class System(_Table):
+class System(Table):
     """One system under study: who answers the questions."""
 
     label: str | None = Field(default=None, description="How figures and the report call it.")
     judge: Annotated[FeatureJudgeTable | SentenceJudgeTable, Field(discriminator="kind")]
 
 
-class Triplets(_Table):
+class Triplets(Table):
     """The questions, the same for every system."""
 
     design: Literal["random", "balanced"] = Field(default="random", description="How the triplets are chosen.")
@@ -99,7 +86,7 @@ class Triplets(_Table):
     test: Positive = Field(description="Different triplets held out; none is among the others.")
 
 
-class Embedding(_Table):
+class Embedding(Table):
     """How the space behind the answers is learned; see affectome.embedding.SPoSE."""
 
     components: Count = Field(default=30, description="Components at the start.")
@@ -109,14 +96,14 @@ class Embedding(_Table):
     max_epochs: Positive = Field(default=200, description="Most passes over the triplets.")
 
 
-class Behavior(_Table):
+class Behavior(Table):
     """How the prediction of choices is scored."""
 
     bootstrap: Count = Field(default=1000, description="Resamples behind the interval.")
     level: float = Field(default=0.95, gt=0, lt=1, description="Coverage the interval aims at.")
 
 
-class Interpretation(_Table):
+class Interpretation(Table):
     """What the components are held against."""
 
     ratings: list[str] = Field(
@@ -133,7 +120,7 @@ class Interpretation(_Table):
     captions: Count = Field(default=5, description="Strongest stimuli shown per component, with a caption each.")
 
 
-class Study(_Table):
+class Study(Table):
     """A study file after its environment variables were expanded."""
 
     study: About
@@ -169,108 +156,11 @@ def read_study(path: str | os.PathLike[str], *, environment: Mapping[str, str] |
         One line for every unknown key, wrong type, unset variable or missing file.
     """
     source = Path(path)
-    try:
-        text = source.read_bytes().decode("utf-8-sig")
-        content = tomllib.loads(text)
-    except FileNotFoundError as error:
-        raise InputError("there is no such file", source=source, remedy="check the path") from error
-    except OSError as error:
-        raise InputError(
-            f"cannot be read ({error.strerror})", source=source, remedy="give a study.toml file"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise InputError("is not UTF-8 text", source=source, remedy="save it as UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"is not valid TOML ({error})", source=source, remedy="correct that line") from error
-    except RecursionError as error:
-        raise InputError("is nested too deeply", source=source, remedy="write it flat") from error
-    variables = os.environ if environment is None else environment
-    expanded = _expand(content, variables, source, ())
-    try:
-        study = Study.model_validate(expanded)
-    except ValidationError as error:
-        raise _explain(error, source) from error
+    study = checked(Study, read_toml(source, environment=environment), source, variants=_JUDGES)
     return _check_names(_absolute(study, source), source)
 
 
-_VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
-
-
-def _expand(value: Any, variables: Mapping[str, str], source: Path, where: tuple[str, ...]) -> Any:
-    if isinstance(value, dict):
-        return {key: _expand(item, variables, source, (*where, key)) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_expand(item, variables, source, where) for item in value]
-    if not isinstance(value, str):
-        return value
-
-    def fill(match: re.Match[str]) -> str:
-        name, default = match["name"], match["default"]
-        # As in a shell, an empty variable takes the default too.
-        found = variables.get(name) or default
-        if found is None:
-            raise InputError(
-                f"the environment variable {name} is not set",
-                source=source,
-                where=_key(where),
-                remedy=f"set it, or write ${{{name}:-default}}",
-            )
-        return found
-
-    return _VARIABLE.sub(fill, value)
-
-
-def _key(where: tuple[str | int, ...]) -> str:
-    where = tuple(part for k, part in enumerate(where) if not (part in _JUDGES and k and where[k - 1] == "judge"))
-    table, last = where[:-1], where[-1]
-    return f"[{'.'.join(map(str, table))}] {last}" if table else f"[{last}]"
-
-
-def _explain(error: ValidationError, source: Path) -> InputError:
-    """One clear line per fault."""
-    faults = error.errors(include_url=False)
-    lines = [_line(fault) for fault in faults]
-    if len(faults) == 1:
-        where, problem, remedy = lines[0]
-        return InputError(problem, source=source, where=where, remedy=remedy)
-    listed = "".join(f"\n  {where}: {problem}; {remedy}" for where, problem, remedy in lines)
-    return InputError(f"has {len(faults)} faults:{listed}", source=source)
-
-
-_JUDGES: dict[str, Any] = {"features": FeatureJudgeTable, "sentences": SentenceJudgeTable}
-
-
-def _line(fault: Any) -> tuple[str, str, str]:
-    where = tuple(part for part in fault["loc"] if part != "[key]")
-    kind, given = fault["type"], fault.get("input")
-    if kind == "extra_forbidden":
-        known = _fields(where[:-1])
-        near = difflib.get_close_matches(str(where[-1]), known, n=1)
-        remedy = f"did you mean '{near[0]}'?" if near else f"the known keys are {', '.join(known)}"
-        return _key(where), "the key is unknown", remedy
-    if kind == "missing":
-        return _key(where), "the key is missing", "add it"
-    message = fault["msg"][0].lower() + fault["msg"][1:]
-    shown = given if isinstance(given, (str, int, float, bool)) else type(given).__name__
-    return _key(where), f"{shown!r} is not accepted: {message}", "correct the value"
-
-
-def _fields(where: tuple[str | int, ...]) -> list[str]:
-    """Keys that the table at this place knows."""
-    model: Any = Study
-    for part in where:
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            model = model.model_fields[str(part)].annotation
-        elif part in _JUDGES:  # pydantic names the kind of judge in the place of a fault
-            model = _JUDGES[str(part)]
-        else:  # a table of tables: any name leads to its value type
-            model = model.__args__[1]
-        optional = [kind for kind in getattr(model, "__args__", ()) if kind is not type(None)]
-        if len(optional) == 1:
-            model = optional[0]
-    if not (isinstance(model, type) and issubclass(model, BaseModel)):
-        return []
-    return list(model.model_fields)
+_JUDGES: dict[str, type[BaseModel]] = {"features": FeatureJudgeTable, "sentences": SentenceJudgeTable}
 
 
 def _absolute(study: Study, source: Path) -> Study:

@@ -16,8 +16,6 @@ from affectome.spaces import read_space, write_space
 from affectome.stimuli import (
     DATASETS,
     StimulusSet,
-    load_mind_captioning,
-    read_captions,
     read_stimuli,
     write_stimuli,
 )
@@ -106,12 +104,7 @@ def _load_stimuli(study: Study) -> StimulusSet:
     else:
         stimuli = DATASETS[table.dataset](table.path)
     if study.captions is not None:
-        source = study.captions
-        if source.dataset is not None:
-            captions = load_mind_captioning(source.path)
-        else:
-            captions = read_captions(source.path, id_column=source.id_column, text_column=source.text_column)
-        stimuli = stimuli.with_captions(captions)
+        stimuli = stimuli.with_captions(study.captions.read())
     for name, space in study.spaces.items():
         table_of = read_space(space.path, id_column=space.id_column)
         stimuli = stimuli.with_space(name, table_of, how=space.how, source=space.path)

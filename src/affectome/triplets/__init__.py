@@ -1,7 +1,7 @@
 """The questions: which three stimuli are shown together, in which slots, and what was answered."""
 
 from affectome.triplets._human import CHOICE_FORMS, ChoiceForm, read_answers
-from affectome.triplets._io import TRIPLET_FORMATS, read_triplets, write_triplets
+from affectome.triplets._io import TRIPLET_FORMATS, read_triplets, triplet_table, write_triplets
 from affectome.triplets._sampling import DESIGNS, Design, sample_triplets
 from affectome.triplets._set import (
     UNANSWERED,
@@ -31,5 +31,6 @@ __all__ = [
     "sample_triplets",
     "split_triplets",
     "triplet_keys",
+    "triplet_table",
     "write_triplets",
 ]

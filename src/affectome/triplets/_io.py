@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,12 @@ from affectome.triplets._set import (
     stimulus_ids,
 )
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 logger = logging.getLogger(__name__)
 
-__all__ = ["read_triplets", "write_triplets"]
+__all__ = ["read_triplets", "triplet_table", "write_triplets"]
 
 #: Extensions that triplets can be written with.
 TRIPLET_FORMATS = (".parquet", ".npy", ".txt")
@@ -242,6 +245,11 @@ def write_triplets(path: str | os.PathLike[str], trials: TripletSet) -> None:
 
 
 def _write_own(target: Path, trials: TripletSet) -> None:
+    write_parquet(target, triplet_table(trials), {**trials.metadata, "kind": "triplets", "ids": list(trials.ids)})
+
+
+def triplet_table(trials: TripletSet) -> pa.Table:
+    """The columns of a triplet file, without its metadata."""
     import pyarrow as pa
 
     columns: dict[str, NDArray[Any]] = dict(zip("abc", trials.triplets.T, strict=True))
@@ -250,5 +258,4 @@ def _write_own(target: Path, trials: TripletSet) -> None:
         columns.update(zip(_PROBABILITIES, trials.probabilities.T, strict=True))
     if trials.block is not None:
         columns["block"] = trials.block
-    table = pa.table({name: np.ascontiguousarray(values) for name, values in columns.items()})
-    write_parquet(target, table, {**trials.metadata, "kind": "triplets", "ids": list(trials.ids)})
+    return pa.table({name: np.ascontiguousarray(values) for name, values in columns.items()})
