@@ -367,10 +367,14 @@ class Transport:
 
     def _set_alarm(self, now: float) -> None:
         """Wake everyone when the next pause ends."""
-        if self._alarm is None:
-            ends = [server.paused_until for server in self._servers if server.paused_until > now]
-            delay = min(ends) - now if ends else 1.0
-            self._alarm = asyncio.get_running_loop().call_later(delay + 1e-3, self._wake_all)
+        ends = [server.paused_until for server in self._servers if server.paused_until > now]
+        loop = asyncio.get_running_loop()
+        due = loop.time() + (min(ends) - now if ends else 1.0) + 1e-3
+        if self._alarm is not None:
+            if self._alarm.when() <= due:
+                return
+            self._alarm.cancel()  # a pause that began since then ends before the alarm would ring
+        self._alarm = loop.call_at(due, self._wake_all)
 
     def _check_patience(self) -> None:
         waited = time.monotonic() - self._reachable_at
