@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from affectome.cli._common import Jobs, Json, LogFile, Quiet, about, command, print_json, start_logging
+from affectome.errors import InputError
 
-group = typer.Typer(help="Does a space predict choices?", no_args_is_help=True)
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from affectome.behavior import Consistency
+
+logger = logging.getLogger(__name__)
+
+group = typer.Typer(help="Does a space predict choices, and do models choose as people do?", no_args_is_help=True)
 
 
 @group.callback()
 def _group() -> None:
-    """Does a space predict choices?"""
+    """Does a space predict choices, and do models choose as people do?"""
 
 
 @group.command("score")
@@ -51,3 +60,134 @@ def score(
     )
     if json:
         print_json(vars(result))
+
+
+@group.command("consistency")
+@command
+def consistency(
+    human: Annotated[Path, typer.Argument(help="Answers of people (from 'affectome triplets import').")],
+    models: Annotated[list[Path], typer.Argument(help="Answers of one or more models to the same triplets.")],
+    label: Annotated[
+        list[str] | None, typer.Option("--label", help="Name of a model, one per file; by default the file's name.")
+    ] = None,
+    resample: Annotated[
+        str, typer.Option("--resample", help="What the intervals draw: triplets or participants.")
+    ] = "triplets",
+    bootstrap: Annotated[
+        int, typer.Option("--bootstrap", min=1, max=100_000, help="Resamples behind the intervals.")
+    ] = 1000,
+    level: Annotated[float, typer.Option("--level", help="Coverage the intervals aim at.")] = 0.95,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the bootstrap.")] = 0,
+    figure: Annotated[Path | None, typer.Option("--figure", help="Bar chart: .png, .svg or .pdf.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The table, as CSV.")] = None,
+    quiet: Quiet = False,
+    json: Json = False,
+    log_file: LogFile = None,
+) -> None:
+    """Do models name the odd one that people name? Raw agreement, human ceiling and chance-corrected score.
+
+    Example: affectome behavior consistency human.parquet mllm.parquet llm.parquet --figure consistency.png
+    """
+    start_logging(quiet, log_file)
+    from affectome._files import atomic_path, check_output
+    from affectome.behavior import choice_consistency
+    from affectome.triplets import read_triplets
+
+    if figure is not None:
+        check_output(figure, (".png", ".svg", ".pdf"))
+    if out is not None:
+        check_output(out, (".csv",))
+    names = _model_names(models, label or [])
+    people = read_triplets(human)
+    answers = {name: read_triplets(path, stimuli=_ids_for(path, people.ids)) for name, path in names.items()}
+    with about(human):
+        result = choice_consistency(
+            people,
+            answers,
+            n_boot=bootstrap,
+            level=level,
+            seed=seed,
+            resample=resample,  # type: ignore[arg-type]
+        )
+    for sentence in result.warnings:
+        logger.warning("%s", sentence)
+    print("\n".join(_consistency_lines(result)))
+    if out is not None:
+        with atomic_path(out) as temporary:
+            result.table.to_csv(temporary, index=False, lineterminator="\n")
+    if figure is not None:
+        from affectome.plotting import plot_consistency, save_figure
+
+        save_figure(plot_consistency(result), figure.parent, figure.stem, (figure.suffix[1:].lower(),))
+    if json:
+        print_json(_consistency_json(result))
+
+
+def _model_names(paths: list[Path], labels: list[str]) -> dict[str, Path]:
+    if labels and len(labels) != len(paths):
+        raise InputError(
+            f"{len(labels)} labels were given for {len(paths)} models", remedy="give --label once per file"
+        )
+    names = labels or [path.stem for path in paths]
+    if len(set(names)) != len(names):
+        raise InputError(
+            f"two models bear the name '{max(names, key=names.count)}'", remedy="tell them apart by --label"
+        )
+    return dict(zip(names, paths, strict=True))
+
+
+def _ids_for(path: Path, ids: tuple[str, ...]) -> tuple[str, ...] | None:
+    """A file of bare indices counts the stimuli of the people; a triplet file knows its own."""
+    return None if path.suffix.lower() == ".parquet" else ids
+
+
+def _consistency_lines(result: Consistency) -> list[str]:
+    """What a reader sees: one line per system, then the ceiling, the differences and what was left out."""
+    width = max(len(name) for name in result.table["name"])
+    lines = [f"{'':{width}}  agreement{'':16}chance-corrected share of the ceiling (lower end, upper end)"]
+    for row in result.table.to_dict("records"):
+        raw = f"{row['agreement']:.3f} [{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
+        shares = [f"{row[f'of_{end}_ceiling']:.3f}" for end in ("lower", "upper")]
+        name = row["name"] if row["kind"] == "model" else "people"
+        lines.append(f"{name:{width}}  {raw:25}{', '.join('-' if share == 'nan' else share for share in shares)}")
+    if (ceiling := result.ceiling) is not None:
+        lines.append(
+            f"Human ceiling {ceiling.lower:.3f} [{ceiling.lower_ci_low:.3f}, {ceiling.lower_ci_high:.3f}] to "
+            f"{ceiling.upper:.3f} [{ceiling.upper_ci_low:.3f}, {ceiling.upper_ci_high:.3f}] "
+            f"from {ceiling.n_answers:,} answers to {ceiling.n_triplets:,} triplets; chance is 0.333."
+        )
+    lines += [
+        f"{row['first']} minus {row['second']}: {row['value']:+.3f} [{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]"
+        for row in result.differences.to_dict("records")
+    ]
+    dropped = ", ".join(f"{row['name']} {row['n_dropped']:,}" for row in result.coverage.to_dict("records"))
+    lines.append(
+        f"{result.n_triplets:,} triplets and {result.n_answers:,} human answers compared, {100 * result.level:g}% "
+        f"intervals over {result.resample}; triplets not in common: {dropped}."
+    )
+    return lines
+
+
+def _consistency_json(result: Consistency) -> dict[str, Any]:
+    """All of the result; what is undefined is null."""
+
+    def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+        return [{str(key): _null(value) for key, value in row.items()} for row in frame.to_dict("records")]
+
+    return {
+        "n_triplets": result.n_triplets,
+        "n_answers": result.n_answers,
+        "resample": result.resample,
+        "level": result.level,
+        "n_boot": result.n_boot,
+        "table": records(result.table),
+        "ceiling": None if result.ceiling is None else {k: _null(v) for k, v in vars(result.ceiling).items()},
+        "differences": records(result.differences),
+        "coverage": records(result.coverage),
+        "slots": records(result.slots),
+        "warnings": list(result.warnings),
+    }
+
+
+def _null(value: Any) -> Any:
+    return None if isinstance(value, float) and value != value else value

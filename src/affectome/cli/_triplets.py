@@ -120,3 +120,73 @@ def judge(
     print(f"{int(answers.answered.sum()):,} answers: {out}")
     if json:
         print_json({"out": str(out), "n_answered": int(answers.answered.sum())})
+
+
+@group.command("import")
+@command
+def import_answers(
+    answers: Annotated[
+        Path, typer.Argument(help="CSV, TSV or Parquet with one row per trial, or an odd-last .txt or .npy file.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Parquet file for the answered triplets.")],
+    stimuli: Annotated[
+        Path | None, typer.Option("--stimuli", help="A stimulus table or a folder of clips: the ids and their order.")
+    ] = None,
+    participant_column: Annotated[
+        str, typer.Option("--participant-column", help="Who answered; '' where the table does not say.")
+    ] = "participant",
+    slot_columns: Annotated[
+        str, typer.Option("--slot-columns", help="The stimuli in the order shown, three columns by commas.")
+    ] = "a,b,c",
+    choice_column: Annotated[
+        str, typer.Option("--choice-column", help="The odd one; empty where there was no answer.")
+    ] = "choice",
+    choice: Annotated[
+        str,
+        typer.Option(
+            "--choice", help="How the odd one is written: auto, id, slot, slot0 (0, 1, 2) or slot1 (1, 2, 3)."
+        ),
+    ] = "auto",
+    id_column: Annotated[str, typer.Option("--id-column", help="Name of the id column of the stimuli.")] = "id",
+    quiet: Quiet = False,
+    json: Json = False,
+    log_file: LogFile = None,
+) -> None:
+    """Turn the answers of people, or of another program, into a triplet file.
+
+    Example: affectome triplets import answers.csv --stimuli stimuli.csv --out human.parquet
+    """
+    start_logging(quiet, log_file)
+    from affectome._files import check_output
+    from affectome.errors import InputError
+    from affectome.stimuli import read_stimuli
+    from affectome.triplets import read_answers, read_triplets, write_triplets
+
+    check_output(out, (".parquet",))
+    ids = None if stimuli is None else read_stimuli(stimuli, id_column=id_column).ids
+    if answers.suffix.lower() in (".txt", ".npy"):
+        if ids is None:
+            raise InputError(
+                "holds bare numbers, odd one last", source=answers, remedy="say with --stimuli which stimuli they count"
+            )
+        trials = read_triplets(answers, stimuli=ids)
+    else:
+        trials = read_answers(
+            answers,
+            stimuli=ids,
+            participant_column=participant_column or None,
+            slot_columns=[name.strip() for name in slot_columns.split(",")],
+            choice_column=choice_column,
+            choice=choice,  # type: ignore[arg-type]
+        )
+    write_triplets(out, trials)
+    found = {"n_trials": len(trials), "n_answered": int(trials.answered.sum()), "n_stimuli": trials.n_stimuli}
+    people = len(trials.metadata.get("participants", ()))
+    by = f" by {people:,} participants" if people else ""
+    order = "known" if trials.metadata["order_shown"] == "known" else "unknown"
+    print(
+        f"{found['n_answered']:,} of {found['n_trials']:,} trials answered{by}, about {found['n_stimuli']:,} stimuli, "
+        f"order shown {order}: {out}"
+    )
+    if json:
+        print_json({"out": str(out), **found, "n_participants": people or None, "order_shown": order})

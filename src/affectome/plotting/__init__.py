@@ -1,6 +1,7 @@
 """One function per figure: a result in, a matplotlib Figure out. Nothing is computed here."""
 
 from affectome.plotting._categories import plot_category_scores
+from affectome.plotting._consistency import plot_consistency
 from affectome.plotting._correlations import plot_rating_correlations
 from affectome.plotting._map import plot_map
 from affectome.plotting._style import COLUMN_WIDTH, PAGE_WIDTH, house_style, save_figure, system_colours
@@ -14,6 +15,7 @@ __all__ = [
     "plot_agreement",
     "plot_category_scores",
     "plot_component_sizes",
+    "plot_consistency",
     "plot_map",
     "plot_rating_correlations",
     "save_figure",
