@@ -321,7 +321,13 @@ def answer(asked: Mapping[str, Any], numbers: Sequence[int], binds: bool) -> dic
     label = labels[slot].strip() if len(labels) >= 3 else "none"
     words = f"Two of them are calm.\nAnswer: {label}\nIts mood is another.".split(" ")
     limit = asked.get("max_tokens") or asked.get("max_completion_tokens") or len(words)
-    return completion(" ".join(words[:limit]), finish="stop" if limit >= len(words) else "length", tokens=tokens)
+    first = {words[0]: 0.4, **{name.strip(): 0.6 * share for name, share in zip(labels, p, strict=False)}}
+    return completion(
+        " ".join(words[:limit]),
+        first if asked.get("logprobs") else None,
+        finish="stop" if limit >= len(words) else "length",
+        tokens=tokens,
+    )
 
 
 # --- a process of its own ---------------------------------------------------------------------------------------------
