@@ -24,15 +24,15 @@ def kept_similarities(x, triplets):
     return np.stack([(b * c).sum(1), (a * c).sum(1), (a * b).sum(1)], axis=1)
 
 
-def choice_losses(x, triplets, q):
+def choice_losses(x, triplets, q, offsets=(0, 0, 0)):
     """Cross-entropy of the softmax choice against q, one per trial, in float64."""
-    s = kept_similarities(x, triplets)
+    s = kept_similarities(x, triplets) + np.asarray(offsets)
     return logsumexp(s, axis=1) - (q * s).sum(axis=1)
 
 
-def choice_gradient(x, triplets, q):
+def choice_gradient(x, triplets, q, offsets=(0, 0, 0)):
     """Gradient of the mean of `choice_losses` by x."""
-    d = softmax(kept_similarities(x, triplets), axis=1) - q
+    d = softmax(kept_similarities(x, triplets) + np.asarray(offsets), axis=1) - q
     g = np.zeros_like(x)
     for slot in range(3):  # calling `slot` odd keeps the other two
         i, j = (triplets[:, other] for other in range(3) if other != slot)
@@ -41,7 +41,7 @@ def choice_gradient(x, triplets, q):
     return g / len(triplets)
 
 
-def adam_run(x, triplets, q, *, batch, rate, l1, beta1=0.9, beta2=0.999):
+def adam_run(x, triplets, q, *, batch, rate, l1, beta1=0.9, beta2=0.999, offsets=(0, 0, 0)):
     """Adam over the trials in order: the L1 term shifts the gradient, then weights are projected onto X >= 0.
 
     A weight stays where it is until the first gradient reaches it.
@@ -50,8 +50,8 @@ def adam_run(x, triplets, q, *, batch, rate, l1, beta1=0.9, beta2=0.999):
     m, v, total, step = np.zeros_like(x), np.zeros_like(x), 0.0, 0
     for low in range(0, len(triplets), batch):
         rows = slice(low, low + batch)
-        total += choice_losses(x, triplets[rows], q[rows]).sum()
-        g = choice_gradient(x, triplets[rows], q[rows])
+        total += choice_losses(x, triplets[rows], q[rows], offsets).sum()
+        g = choice_gradient(x, triplets[rows], q[rows], offsets)
         step += 1
         m = beta1 * m + (1 - beta1) * g
         v = beta2 * v + (1 - beta2) * g**2

@@ -12,7 +12,10 @@ from sklearn.utils import estimator_checks
 
 from affectome import SPoSE
 
-ESTIMATORS = [pytest.param(SPoSE(n_components=3, random_state=0), id="SPoSE")]
+ESTIMATORS = [
+    pytest.param(SPoSE(n_components=3, random_state=0), id="SPoSE"),
+    pytest.param(SPoSE(n_components=3, slot_offsets=(0.1, 0.0, -0.1), random_state=0), id="SPoSE with slot offsets"),
+]
 pytestmark = pytest.mark.parametrize("estimator", ESTIMATORS)
 
 

@@ -17,7 +17,9 @@ def make_problem(seed, *, soft, n=15, p=8, t=300):
     return SimpleNamespace(x=x, triplets=triplets, targets=targets, q=targets.astype(float) if soft else q)
 
 
-def run_kernel(problem, *, batch, block=64, rate=0.05, l1=0.002, beta1=0.9, beta2=0.999, cuts=(), threads=1):
+def run_kernel(
+    problem, *, batch, block=64, rate=0.05, l1=0.002, beta1=0.9, beta2=0.999, cuts=(), threads=1, offsets=(0, 0, 0)
+):
     """Run the kernel from fresh moments, in one call or cut at these trial numbers."""
     x, t = problem.x.copy(), len(problem.triplets)
     first, second = np.zeros_like(x), np.zeros_like(x)
@@ -28,7 +30,7 @@ def run_kernel(problem, *, batch, block=64, rate=0.05, l1=0.002, beta1=0.9, beta
     with kernel_threads(threads):
         for start, stop in pairwise([0, *cuts, t]):
             loss, step = adam_steps(
-                x, first, second, gradients, problem.triplets, problem.targets, order,
+                x, first, second, gradients, problem.triplets, problem.targets, np.array(offsets, np.float32), order,
                 start, stop, batch, block, step, rate, l1, beta1, beta2,
             )  # fmt: skip
             total += loss
@@ -46,6 +48,18 @@ def test_adam_kernel_equals_its_plain_twin(soft, batch, adam_twin):
     np.testing.assert_allclose(got.first, m, atol=1e-6)
     np.testing.assert_allclose(got.second, v, atol=1e-7)
     assert got.loss == pytest.approx(loss, rel=1e-6)
+
+
+@pytest.mark.parametrize("offsets", [(0.9, -0.2, -0.7), (-3.0, 1.0, 2.0)], ids=str)
+def test_kernel_with_slot_offsets_equals_its_plain_twin(offsets, adam_twin, losses_twin):
+    problem = make_problem(3, soft=True)
+    got = run_kernel(problem, batch=37, offsets=offsets)
+    x, m, v, loss, _ = adam_twin(problem.x, problem.triplets, problem.q, batch=37, rate=0.05, l1=0.002, offsets=offsets)
+    np.testing.assert_allclose(got.x, x, atol=2e-5)
+    np.testing.assert_allclose(got.first, m, atol=1e-6)
+    np.testing.assert_allclose(got.second, v, atol=1e-7)
+    assert got.loss == pytest.approx(loss, rel=1e-6)
+    assert abs(loss / run_kernel(problem, batch=37).loss - 1) > 0.01
 
 
 def test_a_stimulus_keeps_its_start_until_its_first_trial(adam_twin):

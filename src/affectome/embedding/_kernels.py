@@ -4,7 +4,8 @@ The objective (science.md, section 3) over triplets with pair similarities ``s_a
 
     mean_t( log sum_pairs exp(s) - sum_pairs q_pair s_pair ) + (l1 / n) * sum(X),   X >= 0
 
-where q is one for the pair that was kept and zero elsewhere, or the judge's probabilities.
+where q is one for the pair that was kept and zero elsewhere, or the judge's probabilities. For a judge who prefers a
+slot, the offset of the slot shown odd is added to each s.
 
 Conditions: X, its moments and the gradient blocks are C-contiguous float32 (n, p); triplets are
 int32 (t, 3) with every index in 0..n-1. The bits of the result do not depend on the number of
@@ -32,6 +33,7 @@ def adam_steps(  # type: ignore[no-untyped-def]
     gradients,  # float32 (blocks, n, p): scratch
     triplets,  # int32 (t, 3): odd one last, or any order with `targets`
     targets,  # float32 (t, 3): wanted probability of slot 0, 1, 2 being odd; (0, 3) means "the last slot"
+    offsets,  # float32 (3,): added to the similarity that is kept when slot 0, 1, 2 is odd
     order,  # int32 (t,): the order in which this epoch visits the triplets
     start,  # int: first position of `order` to visit
     stop,  # int: one past the last
@@ -52,6 +54,9 @@ def adam_steps(  # type: ignore[no-untyped-def]
     b1 = np.float32(beta1)
     b2 = np.float32(beta2)
     penalty = np.float32(l1)
+    offset0 = offsets[0]
+    offset1 = offsets[1]
+    offset2 = offsets[2]
     losses = np.empty(gradients.shape[0], np.float64)
     for low in range(start, stop, batch):
         high = min(stop, low + batch)
@@ -81,9 +86,9 @@ def adam_steps(  # type: ignore[no-untyped-def]
                 odd0[t] = jk
             loss = 0.0
             for t in range(size):
-                s2 = odd2[t]
-                s1 = odd1[t]
-                s0 = odd0[t]
+                s2 = odd2[t] + offset2
+                s1 = odd1[t] + offset1
+                s0 = odd0[t] + offset0
                 top = max(s2, max(s1, s0))
                 e2 = math.exp(s2 - top)
                 e1 = math.exp(s1 - top)

@@ -47,7 +47,8 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
               + e^{x_i \cdot x_k} + e^{x_j \cdot x_k}} + \frac{\lambda}{n}\sum |X|
 
     where (i, j) is the pair that was kept in trial t and k the odd one. Given choice probabilities,
-    the first term is the cross-entropy against them.
+    the first term is the cross-entropy against them. With `slot_offsets` b, the similarity that is kept when slot s
+    is called odd is raised by :math:`b_s` in the likelihood: content and slot explain a choice together.
 
     Parameters
     ----------
@@ -79,6 +80,11 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
     warm_start : bool
         Start from the weights of the last fit where there is one: its strongest components, filled
         up with fresh ones where `n_components` has grown; the learning rate then begins at a tenth.
+    slot_offsets : three numbers, or None
+        How much the judge prefers to call slot 0, 1, 2 of the order shown odd, in log units: the ``log_offsets``
+        of an estimated slot prior (docs/bias.md). They belong to the judge, not to the stimuli: they are in the
+        likelihood that is maximised and in `objective_`, and not in what is predicted. For probabilities from
+        which the prior was divided out, leave them out.
     random_state : int, RandomState or None
         Seeds the start and the order of the triplets.
     n_jobs : int or None
@@ -130,6 +136,7 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
         init: tuple[float, float] = (0.3, 0.1),
         n_init: int = 4,
         warm_start: bool = False,
+        slot_offsets: tuple[float, float, float] | None = None,
         random_state: int | np.random.RandomState | None = None,
         n_jobs: int | None = None,
     ) -> None:
@@ -143,6 +150,7 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
         self.init = init
         self.n_init = n_init
         self.warm_start = warm_start
+        self.slot_offsets = slot_offsets
         self.random_state = random_state
         self.n_jobs = n_jobs
 
@@ -171,10 +179,11 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         InputError
-            When no trial is answered, an index is out of range, or a parameter is.
+            When no trial is answered, an index is out of range, or a parameter is; and when `slot_offsets`
+            meet triplets whose order shown is not known (odd-last).
         """
         self._check_parameters()
-        trials = as_trials(X, y, n_stimuli=n_stimuli)
+        trials = as_trials(X, y, n_stimuli=n_stimuli, in_slots=self.slot_offsets is not None)
         n_trials = len(trials.triplets)
         if n_trials == 0:
             raise InputError("there is no answered triplet to learn from", remedy="give trials with choices")
@@ -209,19 +218,23 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
         return self
 
     def predict(self, X: TripletSet | ArrayLike) -> NDArray[np.int8]:
-        """Slot called odd for each triplet in the order shown; exact ties go to the first tied slot."""
+        """Slot called odd for each triplet in the order shown; exact ties go to the first tied slot.
+
+        By content alone: `slot_offsets` have no part in it.
+        """
         shown = self._same_stimuli(X)
         return predicted_choice(self.embedding_, shown, n_jobs=self.n_jobs)
 
     def predict_proba(self, X: TripletSet | ArrayLike) -> NDArray[np.float32]:
-        """Probability that each slot is the odd one, shape (n_trials, 3)."""
+        """Probability that each slot is the odd one, shape (n_trials, 3), by content alone, without `slot_offsets`."""
         shown = self._same_stimuli(X)
         return choice_probabilities(self.embedding_, shown, n_jobs=self.n_jobs)
 
     def score(self, X: TripletSet | ArrayLike, y: ArrayLike | None = None) -> float:
         """Share of answered trials predicted right, ties shared; chance is 1/3.
 
-        With probabilities as `y`: the mean probability of the predicted slot.
+        With probabilities as `y`: the mean probability of the predicted slot. Predicted is by content alone, so
+        that fits with and without `slot_offsets` compare.
         """
         self._same_stimuli(X)
         trials = as_trials(X, y, n_stimuli=None if isinstance(X, TripletSet) else self.n_stimuli_)
@@ -267,6 +280,8 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
             "prune": size(self.prune),
             "n_init": count(self.n_init),
             "init": pair and size(self.init[0], -np.inf) and size(self.init[1]) and bool(np.isfinite(self.init[0])),
+            "slot_offsets": self.slot_offsets is None
+            or (np.shape(self.slot_offsets) == (3,) and all(size(value, -np.inf) for value in self.slot_offsets)),
             "n_jobs": self.n_jobs is None or self.n_jobs == -1 or count(self.n_jobs),
         }
         for name in (name for name, fine in good.items() if not fine):
@@ -324,6 +339,7 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
         first, second = np.zeros_like(weights), np.zeros_like(weights)
         gradients = np.empty((-(-largest // _BLOCK), *weights.shape), np.float32)
         order = np.arange(n_trials, dtype=np.int32)
+        offsets = self._offsets()
         path: list[float] = []
         step, converged = 0, False
         while len(path) < max_epochs and not converged:
@@ -334,7 +350,7 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
                 # A second thread pays only where it has a block of its own; waking it costs more than a small step.
                 with kernel_threads(self.n_jobs, most=-(-batch // _BLOCK)):
                     loss, step = adam_steps(
-                        weights, first, second, gradients, trials.triplets, trials.targets, order,
+                        weights, first, second, gradients, trials.triplets, trials.targets, offsets, order,
                         start, stop, batch, _BLOCK, step, rate, self.l1 / n, *_BETAS,
                     )  # fmt: skip
                 total += loss
@@ -347,11 +363,17 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
                 batch = min(2 * batch, largest)
         return path, converged
 
+    def _offsets(self) -> NDArray[np.float32]:
+        """Slot offsets of mean 0, which changes no probability, (3,); zeros where there are none."""
+        given = np.asarray((0.0, 0.0, 0.0) if self.slot_offsets is None else self.slot_offsets, np.float64)
+        centred: NDArray[np.float32] = (given - given.mean()).astype(np.float32)
+        return centred
+
     def _objective(self, trials: Trials) -> float:
-        answers, total = answered_slots(trials), 0.0
+        answers, offsets, total = answered_slots(trials), self._offsets().astype(np.float64), 0.0
         for start in range(0, len(answers), CHUNK):
             rows = slice(start, start + CHUNK)
-            logit = slot_similarities(self.embedding_, trials.triplets[rows], n_jobs=self.n_jobs).astype(np.float64)
+            logit = slot_similarities(self.embedding_, trials.triplets[rows], n_jobs=self.n_jobs) + offsets
             top = logit.max(axis=1)
             spread = np.log(np.exp(logit - top[:, None]).sum(axis=1)) + top
             total += float((spread - (logit * answers[rows]).sum(axis=1)).sum())

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from affectome.errors import InputError
-from affectome.triplets import TripletSet, check_choice, check_indices, check_probabilities, odd_last
+from affectome.triplets import UNANSWERED, TripletSet, check_choice, check_indices, check_probabilities, odd_last
 
 __all__ = ["Trials", "as_trials", "kernel_rows"]
 
@@ -37,7 +37,9 @@ class Trials:
     n_dropped: int
 
 
-def as_trials(X: TripletSet | ArrayLike, y: ArrayLike | None = None, *, n_stimuli: int | None = None) -> Trials:
+def as_trials(
+    X: TripletSet | ArrayLike, y: ArrayLike | None = None, *, n_stimuli: int | None = None, in_slots: bool = False
+) -> Trials:
     """Check X and y and drop what is unanswered.
 
     Parameters
@@ -50,7 +52,11 @@ def as_trials(X: TripletSet | ArrayLike, y: ArrayLike | None = None, *, n_stimul
         learn from them instead.
     n_stimuli
         By default the ids of the TripletSet, or the highest index plus one.
+    in_slots
+        Keep every trial in the order shown, choices as targets of one and zero; an odd-last array or set is refused.
     """
+    if in_slots:
+        _refuse_odd_last(X, y)
     if isinstance(X, TripletSet):
         shown, n_known = X.triplets, X.n_stimuli
         answers: NDArray[Any] = X.choice if y is None else np.asarray(y)
@@ -66,12 +72,27 @@ def as_trials(X: TripletSet | ArrayLike, y: ArrayLike | None = None, *, n_stimul
         rows = np.flatnonzero(~np.isnan(probabilities).any(axis=1))
         triplets, targets = shown[rows], probabilities[rows]
     elif answers.shape == (n,):
-        triplets, targets = odd_last(shown, check_choice(answers, n)), np.empty((0, 3), np.float32)
+        choice = check_choice(answers, n)
+        if in_slots:
+            rows = np.flatnonzero(choice != UNANSWERED)
+            triplets, targets = shown[rows], np.eye(3, dtype=np.float32)[choice[rows]]
+        else:
+            triplets, targets = odd_last(shown, choice), np.empty((0, 3), np.float32)
     else:
         raise InputError(
             f"y has shape {answers.shape} for {n} triplets", remedy="give one slot, or three probabilities, per triplet"
         )
     return Trials(np.ascontiguousarray(triplets), np.ascontiguousarray(targets), n_known, n - len(triplets))
+
+
+def _refuse_odd_last(X: TripletSet | ArrayLike, y: ArrayLike | None) -> None:
+    unknown = X.metadata.get("order_shown") == "unknown" if isinstance(X, TripletSet) else y is None
+    if unknown:
+        raise InputError(
+            "slot offsets need the order in which each triplet was shown, and odd-last triplets do not keep it",
+            source="SPoSE",
+            remedy="give the triplets in the order shown with the slot of the odd one, or leave slot_offsets out",
+        )
 
 
 def kernel_rows(weights: ArrayLike) -> NDArray[np.float32]:
