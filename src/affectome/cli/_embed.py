@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from affectome.cli._common import Jobs, Json, LogFile, Quiet, about, command, print_json, start_logging, work_progress
 from affectome.errors import InputError
+
+if TYPE_CHECKING:
+    from affectome.triplets import TripletSet
 
 group = typer.Typer(help="Learn the space behind the answers.", no_args_is_help=True)
 
@@ -27,6 +31,12 @@ def fit(
     l1: Annotated[float, typer.Option("--l1", min=0, help="Weight of the sparsity term.")] = 0.003,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Start and order of the triplets.")] = 0,
     n_stimuli: Annotated[int | None, typer.Option("--n-stimuli", min=3, help="Where the file does not say.")] = None,
+    slot_prior: Annotated[
+        str | None, typer.Option("--slot-prior", help="How much the judge likes each slot, as 0.5,0.3,0.2.")
+    ] = None,
+    no_slot_prior: Annotated[
+        bool, typer.Option("--no-slot-prior", help="Leave out the slot prior that the file carries.")
+    ] = False,
     jobs: Jobs = None,
     quiet: Quiet = False,
     json: Json = False,
@@ -35,6 +45,8 @@ def fit(
     """Fit a sparse non-negative embedding (SPoSE) to odd-one-out choices.
 
     Example: affectome embed fit answers.parquet --components 30 --out space.parquet
+
+    A slot prior that the file carries enters the likelihood, unless it was already divided out of the answers.
     """
     start_logging(quiet, log_file)
     from affectome._files import check_output
@@ -44,7 +56,11 @@ def fit(
 
     check_output(out, SPACE_FORMATS)
     trials = read_triplets(triplets, stimuli=n_stimuli)
-    model = SPoSE(components, l1, random_state=seed, n_jobs=jobs)
+    prior, origin = _slot_prior(trials, slot_prior, no_slot_prior)
+    if prior is not None and not quiet:
+        print(f"The slot prior {' / '.join(f'{p:.3f}' for p in prior)} {origin} enters the likelihood.")
+    offsets = None if prior is None else tuple(math.log(p) for p in prior)
+    model = SPoSE(components, l1, random_state=seed, n_jobs=jobs, slot_offsets=offsets)  # type: ignore[arg-type]
     with about(triplets), work_progress("fitting", quiet) as progress:
         model.fit(trials, progress=progress)
         if model.n_components_ == 0:
@@ -58,8 +74,28 @@ def fit(
         "n_dropped": model.n_dropped_,
         "training_accuracy": model.score(trials),
     }
-    settings = {"method": "spose", "components": components, "l1": l1, "seed": seed}
+    settings = {"method": "spose", "components": components, "l1": l1, "seed": seed, "slot_prior": prior}
     write_space(out, model.to_space(trials.ids), {"settings": settings, **facts})
     print(f"{model.n_components_} components from {model.n_trials_:,} trials, objective {model.objective_:.4f}: {out}")
     if json:
-        print_json({"out": str(out), **facts})
+        print_json({"out": str(out), "slot_prior": prior, **facts})
+
+
+def _slot_prior(trials: TripletSet, given: str | None, refused: bool) -> tuple[list[float] | None, str]:
+    """The slot prior that a fit uses, or None, and where it is from: the option first, then the file."""
+    from affectome.collection import check_slot_prior
+
+    if given is not None:
+        if refused:
+            raise InputError("--slot-prior and --no-slot-prior exclude each other", remedy="give one of them")
+        try:
+            numbers = [float(part) for part in given.split(",")]
+        except ValueError:
+            numbers = []
+        if len(numbers) != 3:
+            raise InputError(f"--slot-prior {given} is not three numbers", remedy="give them as 0.5,0.3,0.2")
+        return check_slot_prior(numbers).tolist(), "of --slot-prior"
+    known = trials.metadata.get("slot_prior")
+    if refused or not isinstance(known, dict) or known.get("divided_out"):
+        return None, ""
+    return check_slot_prior(known.get("prior", ())).tolist(), "of the file"
