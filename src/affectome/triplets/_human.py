@@ -127,17 +127,22 @@ def _text_table(source: Path, needed: Sequence[str]) -> pd.DataFrame:
     else:
         frame = read_table(source, text_columns=needed)
         _refuse_absent(frame.columns.tolist(), needed, source)
-        short = np.flatnonzero(frame[needed].isna().any(axis=1))
-        if len(short):
-            raise InputError(
-                "the row has fewer cells than the header",
-                source=source,
-                where=f"row {short[0] + 1}",
-                remedy="complete or delete it",
-            )
     if frame.empty:
         raise InputError("holds no answers", source=source, remedy="give it one row per trial")
+    if not frame[needed[-1]].iloc[-1].strip() and source.suffix.lower() != ".parquet" and not _ends_whole(source):
+        raise InputError(
+            "the last line has no choice and no line break, and may be torn",
+            source=source,
+            where=f"row {len(frame)}",
+            remedy="complete it, or add the line break if it is whole",
+        )
     return frame
+
+
+def _ends_whole(source: Path) -> bool:
+    with open(source, "rb") as handle:
+        handle.seek(-1, os.SEEK_END)
+        return handle.read(1) in b"\r\n"
 
 
 def _refuse_absent(columns: Sequence[str], needed: Sequence[str], source: Path) -> None:
