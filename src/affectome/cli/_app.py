@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import affectome
-from affectome.cli import _behavior, _data, _demo, _embed, _stimuli, _study, _triplets
+from affectome.cli import _behavior, _collect, _data, _demo, _embed, _stimuli, _study, _triplets
 
 __all__ = ["app", "main"]
 
@@ -27,6 +27,7 @@ app.add_typer(_study.group, name="study")
 app.add_typer(_data.group, name="data")
 app.add_typer(_stimuli.group, name="stimuli")
 app.add_typer(_triplets.group, name="triplets")
+app.add_typer(_collect.group, name="collect")
 app.add_typer(_embed.group, name="embed")
 app.add_typer(_behavior.group, name="behavior")
 

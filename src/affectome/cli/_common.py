@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import glob
 import json
 import logging
 import os
@@ -11,7 +12,7 @@ import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar
@@ -29,6 +30,7 @@ __all__ = [
     "Out",
     "Quiet",
     "command",
+    "expanded",
     "print_json",
     "stage_progress",
     "start_logging",
@@ -88,6 +90,23 @@ def about(path: Path) -> Iterator[None]:
         if error.source is None or not Path(error.source).suffix:
             error.source = str(path)
         raise
+
+
+def expanded(names: Sequence[str], suffix: str) -> list[Path]:
+    """Files that are named, lie in a named folder, or match a quoted pattern, in order and each once."""
+    found: list[Path] = []
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            here = sorted(path.glob(f"*{suffix}"))
+        elif any(sign in name for sign in "*?[") and not path.exists():
+            here = sorted(Path(match) for match in glob.glob(name))  # noqa: PTH207 - a pattern may be absolute
+        else:
+            here = [path]
+        if not here:
+            raise InputError(f"names no {suffix} file", source=name, remedy="correct the folder or the pattern")
+        found += here
+    return list(dict.fromkeys(found))
 
 
 def _complain(text: str) -> None:

@@ -1,21 +1,24 @@
 """Asking at scale: a durable journal, the collector, budgets, bias, provider batch files, shards."""
 
+from affectome.collection._batches import Ingested, ingest_batches, poll_batches, submit_batches, write_batches
 from affectome.collection._bias import SlotBias, check_slot_prior, debias, slot_bias, slot_bias_from_counts
 from affectome.collection._collector import Budget, Collected, Collector
 from affectome.collection._dispatch import DISPATCHES, Dispatch, dispatch_order, read_shard
 from affectome.collection._export import Exported, export_journal
-from affectome.collection._journal import Journal, Totals
+from affectome.collection._journal import Batch, Journal, Totals
 from affectome.collection._merge import Merged, merge_journals
 from affectome.collection._slot_prior import SMALLEST_PROBABILITY, SlotPrior, estimate_slot_prior
 
 __all__ = [
     "DISPATCHES",
     "SMALLEST_PROBABILITY",
+    "Batch",
     "Budget",
     "Collected",
     "Collector",
     "Dispatch",
     "Exported",
+    "Ingested",
     "Journal",
     "Merged",
     "SlotBias",
@@ -26,8 +29,12 @@ __all__ = [
     "dispatch_order",
     "estimate_slot_prior",
     "export_journal",
+    "ingest_batches",
     "merge_journals",
+    "poll_batches",
     "read_shard",
     "slot_bias",
     "slot_bias_from_counts",
+    "submit_batches",
+    "write_batches",
 ]

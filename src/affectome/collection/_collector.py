@@ -179,6 +179,11 @@ class Collector:
         self.watch = watch
         self._stopping: str | None = None
 
+    @property
+    def stopping(self) -> bool:
+        """Whether no further question is sent."""
+        return self._stopping is not None
+
     def stop(self, reason: str = "interrupted") -> None:
         """Send no further questions; those in flight are still taken in. May be called from a signal handler."""
         self._stopping = self._stopping or reason
@@ -212,8 +217,8 @@ class Collector:
         ) as journal:
             plan = self._plan(order, journal.states())
             async with self._answering() as (ask, many, abilities, faults):
-                self._agree_on_server(journal, abilities)
-                journal.begin_run(abilities)
+                journal.agree_on_server(abilities, self.accept_changes)
+                journal.begin_run(abilities, getattr(self.judge, "prices", None))
                 desk = _Desk(self, journal.totals(), len(plan), faults)
                 await self._ask_all(journal, plan, ask, many, desk)
             collected = desk.stand(self._stopping or "all asked")
@@ -233,16 +238,6 @@ class Collector:
                 "Questions are asked by first stimulus; if the budget ends them early they are no random sample."
             )
         return np.asarray(plan, np.int64)
-
-    def _agree_on_server(self, journal: Journal, abilities: dict[str, Any]) -> None:
-        before = journal.server()
-        if before is None or before == abilities or self.accept_changes:
-            return
-        raise InputError(
-            f"was collected while the server could do {before}, and now it can do {abilities}",
-            source=self.path,
-            remedy="restore the server, or say --accept-changes to mix the answers",
-        )
 
     @asynccontextmanager
     async def _answering(self) -> AsyncIterator[tuple[_Ask, int, dict[str, Any], Counter[str]]]:

@@ -8,7 +8,7 @@ import os
 import sqlite3
 import time
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +22,10 @@ from affectome._files import SCHEMA, check_schema, held_lock, make_folder, unrea
 from affectome._tables import cut_short
 from affectome.collection._sqlite import connect, explain, is_blank, known_mode, refuse_network
 from affectome.errors import EnvironmentFailure, InputError
-from affectome.judges import Reply
+from affectome.judges import Prices, Reply
 from affectome.triplets import TripletSet
 
-__all__ = ["ANSWERED", "FAILED", "OPEN", "OUT", "Journal", "Totals", "judge_digest", "question_digest"]
+__all__ = ["ANSWERED", "Batch", "FAILED", "OPEN", "OUT", "Journal", "Totals", "judge_digest", "question_digest"]
 
 #: States of a question: not asked yet, answered, given up, handed to a provider in a batch file.
 OPEN, ANSWERED, FAILED, OUT = 0, 1, 2, 3
@@ -98,6 +98,27 @@ class Totals:
     def n_open(self) -> int:
         """Questions that are neither answered, given up nor with a provider."""
         return self.n_questions - self.n_answered - self.n_failed - self.n_out
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch file and where it is.
+
+    Attributes
+    ----------
+    number : int
+    file : str
+    provider_file, provider_batch : str or None
+        Ids the provider gave; kept from the moment it gave them.
+    state : str
+        ``"written"``, ``"uploaded"``, ``"submitted"``, ``"fetched"`` or ``"ended"``.
+    """
+
+    number: int
+    file: str
+    provider_file: str | None
+    provider_batch: str | None
+    state: str
 
 
 def question_digest(questions: TripletSet) -> str:
@@ -342,6 +363,17 @@ class Journal:
             self._store_facts({"judge": dict(judge)})
         self.facts["judge"] = dict(judge)
 
+    def agree_on_server(self, abilities: Mapping[str, Any], accept_changes: bool) -> None:
+        """Refuse answers from a server that is held to them in another way than before."""
+        before = self.server()
+        if before is None or before == abilities or accept_changes:
+            return
+        raise InputError(
+            f"was collected while the server could do {before}, and now it can do {dict(abilities)}",
+            source=self.path,
+            remedy="restore the server, or say --accept-changes to mix the answers",
+        )
+
     # -- reading ------------------------------------------------------------------------------------------------------
 
     def questions(self) -> TripletSet:
@@ -428,6 +460,22 @@ class Journal:
             ).fetchone()
         return None if row is None else (row[0], row[1], row[2])
 
+    def cost(self, totals: Totals) -> float | None:
+        """What was spent, at the prices of the latest run; None without prices."""
+        prices = self.facts.get("prices")
+        spent = (totals.prompt_tokens, totals.completion_tokens, totals.cached_tokens)
+        return None if prices is None else Prices(**prices).cost(*spent)
+
+    def failures(self, most: int) -> list[tuple[int, str, str]]:
+        """The latest questions that were given up and have no answer: question, reason, raw text."""
+        with self._saying("cannot be read"):
+            rows = self._connection.execute(
+                "SELECT question, reason, text FROM failures WHERE question NOT IN (SELECT question FROM answers) "
+                "ORDER BY failure DESC LIMIT ?",
+                (most,),
+            ).fetchall()
+        return [(int(question), reason, text) for question, reason, text in rows]
+
     def is_being_written(self) -> bool:
         """Whether another process is collecting into it at this moment."""
         lock = held_lock(self.path.with_name(self.path.name + ".lock"), source=self.path, busy="", remedy="")
@@ -439,13 +487,15 @@ class Journal:
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
-    def begin_run(self, server: Mapping[str, Any]) -> None:
-        """Note that a run begins, with what its judge found the server able to do."""
+    def begin_run(self, server: Mapping[str, Any], prices: Prices | None = None) -> None:
+        """Note that a run begins, what its judge found the server able to do, and what asking costs."""
         from affectome import __version__
 
         now = time.time()
         row = (now, now, 0, __version__, json.dumps(self.facts["judge"]), json.dumps(server))
+        self.facts["prices"] = None if prices is None else vars(prices)
         with self._saying("cannot be written"), self._transaction():
+            self._store_facts({"prices": self.facts["prices"]})
             made = self._connection.execute("INSERT INTO runs VALUES (NULL, ?, ?, ?, ?, ?, ?)", row)
         self._run = made.lastrowid
 
@@ -531,6 +581,52 @@ class Journal:
             finally:
                 run("DETACH other")
         return int(taken), int(shared), int(differ)
+
+    # -- batch files --------------------------------------------------------------------------------------------------
+
+    def add_batch(self, file: str, questions: Sequence[int]) -> int:
+        """Note that these questions are in a batch file; returns the batch's number."""
+        with self._saying("cannot be written"), self._transaction():
+            run = self._connection.execute
+            row = (file, "written", time.time())
+            batch = run("INSERT INTO batches VALUES (NULL, ?, NULL, NULL, ?, ?)", row).lastrowid
+            pairs = [(int(question), batch) for question in questions]
+            self._connection.executemany("INSERT OR REPLACE INTO batch_questions VALUES (?, ?)", pairs)
+        return int(batch or 0)
+
+    def batches(self) -> list[Batch]:
+        """All batch files, in the order they were written."""
+        columns = "batch, file, provider_file, provider_batch, state"
+        with self._saying("cannot be read"):
+            rows = self._connection.execute(f"SELECT {columns} FROM batches ORDER BY batch").fetchall()
+        return [Batch(*row) for row in rows]
+
+    def update_batch(self, batch: Batch) -> None:
+        """Keep what became of a batch."""
+        row = (batch.provider_file, batch.provider_batch, batch.state, time.time(), batch.number)
+        with self._saying("cannot be written"), self._transaction():
+            self._connection.execute(
+                "UPDATE batches SET provider_file = ?, provider_batch = ?, state = ?, at = ? WHERE batch = ?", row
+            )
+
+    def batches_of(self, questions: Iterable[int]) -> set[int]:
+        """Numbers of the batches that these questions are in."""
+        with self._saying("cannot be read"):
+            known = dict(self._connection.execute("SELECT question, batch FROM batch_questions").fetchall())
+        return {known[question] for question in questions if question in known}
+
+    def end_batch(self, batch: int) -> int:
+        """Take the questions of a batch back; returns how many of them are open again."""
+        with self._saying("cannot be written"), self._transaction():
+            run = self._connection.execute
+            left = run(
+                "SELECT count(*) FROM batch_questions WHERE batch = ? AND question NOT IN "
+                "(SELECT question FROM answers) AND question NOT IN (SELECT question FROM failures)",
+                (batch,),
+            ).fetchone()[0]
+            run("DELETE FROM batch_questions WHERE batch = ?", (batch,))
+            run("UPDATE batches SET state = 'ended' WHERE batch = ?", (batch,))
+        return int(left)
 
     def _origin(self, model: str, server: str) -> int:
         known = self._origins.get((model, server))

@@ -206,6 +206,18 @@ class ChatJudge:
                 remedy="make the ids match",
             )
 
+    def transport(self) -> Transport:
+        """A way to its servers."""
+        return Transport(
+            self.addresses,
+            key=read_key(self.api_key_env),
+            concurrency=self.concurrency,
+            timeout_s=self.timeout_s,
+            retries=self.retries,
+            backoff_s=self.backoff_s,
+            patience_s=self.patience_s,
+        )
+
     @asynccontextmanager
     async def session(self) -> AsyncIterator[ChatSession]:
         """Connect, find out what the servers can do, and be ready to answer.
@@ -217,17 +229,12 @@ class ChatJudge:
         InputError
             When the key is refused, the model is unknown, or no constraint binds in mode ``"choice"``.
         """
-        transport = Transport(
-            self.addresses,
-            key=read_key(self.api_key_env),
-            concurrency=self.concurrency,
-            timeout_s=self.timeout_s,
-            retries=self.retries,
-            backoff_s=self.backoff_s,
-            patience_s=self.patience_s,
-        )
-        async with transport:
+        async with self.transport() as transport:
             yield ChatSession(self, transport, await self._probe(transport))
+
+    def offline(self, abilities: Abilities) -> ChatSession:
+        """A session that writes and reads but asks nothing, for servers whose abilities are stated, not found out."""
+        return ChatSession(self, Transport(self.addresses), abilities)
 
     async def _probe(self, transport: Transport) -> Abilities:
         """What all reachable servers can do; the others are left out."""
@@ -343,6 +350,8 @@ class ChatSession:
                 head["max_tokens"] = 1
         if final and judge.mode != "paper" and self.abilities.logprobs:
             head |= {"logprobs": True, "top_logprobs": self.abilities.logprobs}
+            if self.abilities.token_ids is not None:  # vLLM then lists the labels whatever their rank
+                head["logprob_token_ids"] = list(self.abilities.token_ids)
         return {**head, **judge.extra}
 
     async def reply(self, ids: tuple[str, str, str]) -> Reply:
@@ -367,19 +376,25 @@ class ChatSession:
         for attempt in range(1 + self._judge.clarifications):
             answer = await self._post(messages, ids, self._final_head, affinity)
             so_far.attempts = attempt + 1
-            text, finished = so_far.add(answer)
-            slot, reason = self._read(text, finished)
-            if slot is not None:
-                so_far.choice = slot
-                if self._final_head.get("logprobs"):
-                    so_far.probabilities, mass = self._probabilities(answer.content)
-                    # Most constraints renormalise before they report, which hides the mass outside the labels.
-                    so_far.mass = mass if not self._held or self.abilities.token_ids is not None else None
+            text = self._take(so_far, answer)
+            if so_far.choice >= 0:
                 return
-            so_far.failure = f"unparsed: {reason}"
             if text.strip():  # after silence the question is simply put again
                 messages += [_said("assistant", text), _said("user", self._prompt.clarify)]
-        return
+
+    def _take(self, so_far: _Conversation, answer: ServerReply) -> str:
+        """Read the answer to the question itself; return its text."""
+        text, finished = so_far.add(answer)
+        slot, reason = self._read(text, finished)
+        if slot is None:
+            so_far.failure = f"unparsed: {reason}"
+            return text
+        so_far.choice = slot
+        if self._final_head.get("logprobs"):
+            so_far.probabilities, mass = self._probabilities(answer.content)
+            # Most constraints renormalise before they report, which hides the mass outside the labels.
+            so_far.mass = mass if not self._held or self.abilities.token_ids is not None else None
+        return text
 
     def _read(self, text: str, finished: bool) -> tuple[int | None, str]:
         """The slot an answer names, or why it names none."""
@@ -463,12 +478,21 @@ class ChatSession:
         text = "".join(part if isinstance(part, str) else self._texts[ids[part]] for part in message.turn)
         return _said("user", text)
 
-    def request_body(self, ids: tuple[str, str, str]) -> dict[str, Any]:
-        """The whole first request about a triplet, for batch files; only one-turn prompts about captions have one."""
-        messages: list[_Message] = [_said("system", self._prompt.system)] if self._prompt.system else []
-        messages.append(_User(self._prompt.turns[0]))
-        written = [json.loads(self._written_text(message, ids)) for message in messages]
-        return {**self._final_head, "messages": written}
+    async def request(self, ids: tuple[str, str, str]) -> bytes:
+        """The one request about a triplet, as JSON, for a batch file; a prompt of several turns has none."""
+        turn = _User(self._prompt.turns[0])
+        if self._media is None:
+            asked = self._written_text(turn, ids)
+        else:
+            asked = _written_media(turn, [await self._media.part(name) for name in ids])
+        messages = [*([_said("system", self._prompt.system)] if self._prompt.system else []), asked]
+        return json.dumps(self._final_head)[:-1].encode() + b', "messages": [' + b", ".join(messages) + b"]}"
+
+    def read(self, content: Mapping[str, Any], server: str) -> Reply:
+        """What came of a question whose one answer was fetched in another way."""
+        so_far = _Conversation()
+        self._take(so_far, ServerReply(dict(content), server, 0.0))
+        return so_far.reply()
 
 
 @dataclass(slots=True)

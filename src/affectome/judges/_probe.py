@@ -40,6 +40,17 @@ class Abilities:
     logprobs: int
     vllm: bool
 
+    @classmethod
+    def of(cls, described: Mapping[str, Any]) -> Abilities:
+        """The abilities that :meth:`describe` gave."""
+        ids = described.get("token_ids")
+        return cls(
+            described.get("constraint"),
+            None if ids is None else tuple(ids),
+            int(described.get("logprobs", 0)),
+            bool(described.get("vllm", False)),
+        )
+
     def describe(self) -> dict[str, Any]:
         """As JSON values."""
         return {**asdict(self), "token_ids": None if self.token_ids is None else list(self.token_ids)}

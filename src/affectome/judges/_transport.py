@@ -14,6 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
@@ -77,6 +78,7 @@ class _Server:
         self.calm = True  # no refusal so far: the limit still grows fast
         self.paused_until = 0.0
         self.refused_at = 0.0
+        self.ejected_at = 0.0
         self.strikes = 0
         self.ejections = 0
 
@@ -100,13 +102,16 @@ class _Server:
             self.refused_at, self.calm = now, False
             self.limit = max(1.0, self.limit * _SHRINK)
 
-    def vanished(self) -> None:
+    def vanished(self, began: float) -> None:
+        """It did not answer; three times in a row, and it is set aside, each time for longer."""
         self.strikes += 1
-        if self.strikes >= _STRIKES:
-            if self.strikes == _STRIKES:
-                logger.warning("%s does not answer and is set aside for now.", self.url)
-            self.paused_until = time.monotonic() + min(0.5 * 2**self.ejections, 30.0)
-            self.ejections += 1
+        if self.strikes < _STRIKES or began < self.ejected_at:  # sent before it was set aside: known already
+            return
+        if not self.ejections:
+            logger.warning("%s does not answer and is set aside for now.", self.url)
+        self.ejected_at = time.monotonic()
+        self.paused_until = max(self.paused_until, self.ejected_at + min(0.5 * 2**self.ejections, 30.0))
+        self.ejections += 1
 
 
 class Transport:
@@ -168,7 +173,7 @@ class Transport:
     async def __aenter__(self) -> Transport:
         import aiohttp
 
-        headers = {"Content-Type": "application/json"}
+        headers = {}
         if self._key is not None:
             headers["Authorization"] = f"Bearer {self._key}"
         distant = any(
@@ -201,6 +206,25 @@ class Transport:
         if status != 200:
             raise RequestFailed(f"HTTP {status}", self._said(raw), status)
         return self._parsed(raw)
+
+    async def upload(self, url: str, path: Path, **fields: str) -> dict[str, Any]:
+        """Send a file as a form."""
+        import aiohttp
+
+        form = aiohttp.FormData(fields)
+        with open(path, "rb") as handle:
+            form.add_field("file", handle, filename=path.name, content_type="application/jsonl")
+            status, raw, _ = await self._send("POST", url, form)
+        if status != 200:
+            raise RequestFailed(f"HTTP {status}", self._said(raw), status)
+        return self._parsed(raw)
+
+    async def download(self, url: str) -> bytes:
+        """Fetch a file."""
+        status, raw, _ = await self._send("GET", url, None)
+        if status != 200:
+            raise RequestFailed(f"HTTP {status}", self._said(raw), status)
+        return raw
 
     async def post(self, path: str, body: Callable[[str], bytes], *, affinity: int | None = None) -> ServerReply:
         """Send a request until a server answers it.
@@ -260,24 +284,25 @@ class Transport:
                     raise RequestFailed(fault, f"still busy after {self._patience_s:g} s", status)
                 continue
             if fault == "unreachable":
-                server.vanished()
+                server.vanished(sent)
                 self._check_patience()
                 await asyncio.sleep(self._wait(0))
                 continue
             if status and status != 200 and status not in _TRANSIENT:
                 raise self._final(status, raw, server.url)
             if not status:
-                server.vanished()
+                server.vanished(sent)
             failed += 1
             if failed > self._retries:
                 raise RequestFailed(fault, self._said(raw) or f"{failed} times", status or None)
             await asyncio.sleep(self._wait(failed - 1))
 
-    async def _send(self, method: str, url: str, data: bytes | None) -> tuple[int, bytes, Mapping[str, str]]:
+    async def _send(self, method: str, url: str, data: Any) -> tuple[int, bytes, Mapping[str, str]]:
         import aiohttp
 
         try:
-            async with self._session.request(method, url, data=data) as response:
+            headers = {"Content-Type": "application/json"} if isinstance(data, bytes) else None
+            async with self._session.request(method, url, data=data, headers=headers) as response:
                 raw = await response.read()
                 if self._key is not None:
                     raw = raw.replace(self._key.encode(), b"[key]")
