@@ -229,7 +229,16 @@ def test_all_probabilities_of_nothing_are_refused():
     trials = rotations([[0, 1, 2]] * 3)
     hard = trials.with_answers(trials.choice, np.eye(3)[trials.choice])
     with pytest.raises(InputError, match=r"all 3 sets of orders have a probability below 1e-12.*; use method choices"):
-        estimate_slot_prior(hard, seed=0)
+        estimate_slot_prior(hard, seed=0, method="probabilities")
+
+
+def test_choices_speak_where_no_set_of_orders_has_probabilities(world):
+    trials = biased_answers(world, sample_triplets(world.stimuli.ids, 500, seed=1, orders=3))
+    p = trials.probabilities.copy()
+    p[np.unique(trials.keys(), return_index=True)[1]] = np.nan  # one order of every triplet lacks them
+    got = estimate_slot_prior(trials.with_answers(trials.choice, p), seed=0)
+    want = estimate_slot_prior(trials, seed=0, method="choices")
+    assert got.method == "choices" and np.array_equal(got.prior, want.prior)
 
 
 def test_odd_last_imports_are_refused():

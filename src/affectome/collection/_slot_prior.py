@@ -96,7 +96,7 @@ def estimate_slot_prior(
     seed : int
         Of the bootstrap.
     method
-        ``"auto"`` uses probabilities where the trials have them.
+        ``"auto"`` uses probabilities where a complete set has them, and the choices otherwise.
 
     Raises
     ------
@@ -130,8 +130,14 @@ def estimate_slot_prior(
     if method == "probabilities" and trials.probabilities is None:
         raise InputError("the trials carry no probabilities", remedy="use method choices")
     rng = np.random.default_rng(seed)
-    soft = trials.probabilities is not None and method != "choices"
-    return (_from_probabilities if soft else _from_choices)(trials, n_boot, rng)
+    if method == "choices" or trials.probabilities is None:
+        return _from_choices(trials, n_boot, rng)
+    try:
+        return _from_probabilities(trials, n_boot, rng)
+    except InputError:
+        if method == "probabilities":
+            raise
+        return _from_choices(trials, n_boot, rng)
 
 
 @dataclass(frozen=True, eq=False)
