@@ -54,6 +54,7 @@ def adam_steps(  # type: ignore[no-untyped-def]
     b1 = np.float32(beta1)
     b2 = np.float32(beta2)
     penalty = np.float32(l1)
+    biased = offsets[0] != zero or offsets[1] != zero or offsets[2] != zero
     offset0 = offsets[0]
     offset1 = offsets[1]
     offset2 = offsets[2]
@@ -84,11 +85,16 @@ def adam_steps(  # type: ignore[no-untyped-def]
                 odd2[t] = ij
                 odd1[t] = ik
                 odd0[t] = jk
+            if biased:
+                for t in range(size):
+                    odd2[t] += offset2
+                    odd1[t] += offset1
+                    odd0[t] += offset0
             loss = 0.0
             for t in range(size):
-                s2 = odd2[t] + offset2
-                s1 = odd1[t] + offset1
-                s0 = odd0[t] + offset0
+                s2 = odd2[t]
+                s1 = odd1[t]
+                s0 = odd0[t]
                 top = max(s2, max(s1, s0))
                 e2 = math.exp(s2 - top)
                 e1 = math.exp(s1 - top)
