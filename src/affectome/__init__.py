@@ -17,6 +17,7 @@ _HOME = {
     "InputError": "errors",
     "Interrupted": "errors",
     "FeatureJudge": "judges",
+    "LocalJudge": "judges",
     "SPoSE": "embedding",
     "StimulusSet": "stimuli",
     "TripletSet": "triplets",

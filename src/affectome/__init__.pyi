@@ -18,6 +18,7 @@ from affectome.errors import InputError as InputError
 from affectome.errors import Interrupted as Interrupted
 from affectome.interpretation import correlate_components as correlate_components
 from affectome.judges import FeatureJudge as FeatureJudge
+from affectome.judges import LocalJudge as LocalJudge
 from affectome.judges import ask as ask
 from affectome.simulation import simulate_emotions as simulate_emotions
 from affectome.spaces import read_space as read_space
