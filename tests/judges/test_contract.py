@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from affectome.errors import InputError
-from affectome.judges import FeatureJudge, Judge, ask
+from affectome.judges import FeatureJudge, Judge, LocalJudge, ask
 from affectome.triplets import TripletSet, read_triplets, write_triplets
 
 #: Name -> a judge of the stimuli of a space, with a seed.
@@ -25,9 +25,26 @@ JUDGES = {
 }
 
 
-@pytest.fixture(params=JUDGES.values(), ids=JUDGES.keys())
+#: A model of random weights that reads captions made of a stimulus's features.
+LOCAL = "local, drawn"
+
+
+@pytest.fixture(params=[*JUDGES, LOCAL])
 def make_judge(request):
-    return request.param
+    return JUDGES[request.param] if request.param in JUDGES else request.getfixturevalue("make_local_judge")
+
+
+@pytest.fixture
+def make_local_judge(tiny_llama, tmp_path):
+    prompt = tmp_path / "short.j2"
+    shown = " ".join(f"{{{{ labels[{slot}] }}}} : {{{{ stimuli[{slot}] }}}} ." for slot in range(3))
+    prompt.write_text(f"{{% block turn1 %}}{shown}{{% endblock %}}{{% block clarify %}}Again.{{% endblock %}}")
+
+    def make(space, seed):
+        captions = {i: [" ".join(f"w{abs(int(10 * value)) % 40}" for value in row)] for i, row in space.T.items()}
+        return LocalJudge(tiny_llama, captions, prompt=str(prompt), decision="sample", seed=seed, batch_size=256)
+
+    return make
 
 
 @pytest.fixture
@@ -84,6 +101,8 @@ def test_stimuli_are_looked_up_by_id_not_by_place(make_judge, space, questions):
 
 
 def test_the_slot_does_not_matter(judge, space):
+    if isinstance(judge, LocalJudge):
+        pytest.skip("a language model, untrained or not, prefers some slots: that is measured, not promised")
     orders = list(permutations([3, 8, 21]))
     asked = TripletSet(np.repeat(orders, 3000, axis=0), space.index)
     answers = judge.answer(asked)

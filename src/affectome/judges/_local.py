@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import zlib
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from affectome._progress import Progress
 from affectome._tables import cut_short
 from affectome.errors import EnvironmentFailure, InputError
 from affectome.judges._io import model_identity
+from affectome.judges._media import caption_texts, content_digests
 from affectome.judges._prompts import Prompt, load_prompt
 from affectome.judges._protocol import Answers, Reply, as_answers
 from affectome.triplets import TripletSet
@@ -157,12 +159,12 @@ class LocalJudge:
             "seed": int(self.seed),
         }
         if self.show == "captions":
-            told = hashlib.sha256()
-            for name in sorted(self._shown):
-                told.update(f"{name}\x1f{self._caption(name)}\x1e".encode())
-            described |= {"captions_per_stimulus": int(self.captions_per_stimulus), "captions": told.hexdigest()}
+            described["captions_per_stimulus"] = int(self.captions_per_stimulus)
+            content: Mapping[str, str] = self._texts
         else:
             described |= {"n_frames": int(self.n_frames), "longest_side": int(self.longest_side)}
+            content = content_digests(list(self._shown), self._shown)
+        described["stimuli"] = hashlib.sha256(json.dumps(sorted(content.items())).encode()).hexdigest()
         return described
 
     def answer(self, questions: TripletSet, *, progress: Progress | None = None) -> Answers:
@@ -223,10 +225,9 @@ class LocalJudge:
         shown = self.captions if self.show == "captions" else self.videos
         return shown or {}
 
-    def _caption(self, name: str) -> str:
-        """The first captions that say something, on one line."""
-        texts = [" ".join(text.split()) for text in self._shown[name]]
-        return " ".join([text for text in texts if text][: self.captions_per_stimulus])
+    @cached_property
+    def _texts(self) -> dict[str, str]:
+        return caption_texts(self.captions or {}, self.captions_per_stimulus)
 
     def _frames(self, name: str) -> NDArray[np.uint8]:
         from affectome.stimuli import sample_frames
@@ -244,7 +245,7 @@ class LocalJudge:
                 source=f"the judge's {what}s",
                 remedy=f"make the ids match (it has {cut_short(sorted(self._shown), 3)})",
             )
-        silent = [name for name in names if self.show == "captions" and not self._caption(name)]
+        silent = [name for name in names if self.show == "captions" and name not in self._texts]
         if silent:
             raise InputError(
                 f"{len(silent)} stimuli have no caption ({cut_short(silent)})",
@@ -286,7 +287,7 @@ class LocalJudge:
 
         weights = Weights(self.model, self.device, self.dtype, self.trust_remote_code, self.batch_size)
         if self.show == "captions":
-            reading = read_captions(weights, self._prompt, self._caption, sample)
+            reading = read_captions(weights, self._prompt, self._texts.__getitem__, sample)
         else:
             reading = read_frames(weights, self._prompt, self._frames, self.n_frames, sample)
         object.__setattr__(self, "_loaded", reading)

@@ -96,17 +96,12 @@ class ClipReader:
 
         vectors = self._model.get_input_embeddings()(tokens)
         for row, (question, start, end, column) in enumerate(held):
-            is_clip = question.tokens == self._token
-            places = np.flatnonzero(is_clip[start:end]) + column
-            first = int(is_clip[:start].sum())  # the first clip token of the row, counted over the question's clips
-            begin = 0
+            places = np.flatnonzero(question.tokens == self._token)
             for name in question.key:
-                stop = begin + self.length(name)
-                low, high = max(begin, first), min(stop, first + len(places))
-                if low < high:
-                    where = torch.from_numpy(places[low - first : high - first]).to(vectors.device)
-                    vectors[row, where] = self._vectors[name][low - begin : high - begin].to(vectors)
-                begin = stop
+                mine, places = np.split(places, [self.length(name)])
+                if start <= mine[0] < end:  # a beginning ends before a clip or after it
+                    where = torch.from_numpy(mine - start + column).to(vectors.device)
+                    vectors[row, where] = self._vectors[name].to(vectors)
         return vectors
 
     def _encode(self, name: str) -> Any:

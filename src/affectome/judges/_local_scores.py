@@ -244,7 +244,7 @@ class LabelScorer:
             positions[:, row, first:last] = question.positions[:, start:end]
             if len(tail):
                 ids[row, last:] = tail
-                positions[:, row, last:] = question.positions.max() + 1 + np.arange(len(tail))
+                positions[:, row, last:] = question.positions[:, -1:] + 1 + np.arange(len(tail))
         return ids, mask, positions, held
 
 
@@ -322,8 +322,11 @@ def _can_reuse(model: Any, takes: set[str]) -> bool:
 
 
 def _window(model: Any) -> int | None:
-    """Length of the model's attention window, where it has one."""
+    """Length of the model's attention window, where one of its layers has one."""
     text = model.config.get_text_config()
+    kinds = getattr(text, "layer_types", None)
+    if kinds is not None and set(kinds) <= {"full_attention"}:
+        return None
     sizes = [getattr(text, name, None) for name in ("sliding_window", "attention_chunk_size")]
     return min((size for size in sizes if size), default=None)
 
