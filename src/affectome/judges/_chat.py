@@ -230,7 +230,9 @@ class ChatJudge:
             When the key is refused, the model is unknown, or no constraint binds in mode ``"choice"``.
         """
         async with self.transport() as transport:
-            yield ChatSession(self, transport, await self._probe(transport))
+            session = ChatSession(self, transport, await self._probe(transport))
+            await session.check_sight()
+            yield session
 
     def offline(self, abilities: Abilities) -> ChatSession:
         """A session that writes and reads but asks nothing, for servers whose abilities are stated, not found out."""
@@ -335,6 +337,34 @@ class ChatSession:
         """What the servers were found to do; answers of one journal must not mix several."""
         return self.abilities.describe()
 
+    async def check_sight(self) -> None:
+        """Refuse servers that take a clip and drop it without a word, as those of text models may."""
+        if self._media is None:
+            return
+        text = json.dumps({"type": "text", "text": "Name a colour."}).encode()
+        clip = await self._media.part(next(iter(self._judge._clips)))
+        head = {**self._free_head, "max_tokens": 1}
+        for url in self.transport.servers:
+            tokens = []
+            for parts in (text, text + b", " + clip):
+                body = {**head, "messages": [{"role": "user", "content": json.loads(b"[" + parts + b"]")}]}
+                try:
+                    answer = await self.transport.fetch("POST", f"{url}/chat/completions", body)
+                except RequestFailed as error:
+                    raise InputError(
+                        f"does not take the clips as '{self._judge.show}' ({error})",
+                        source=url,
+                        remedy="choose another 'show', or a multimodal model",
+                    ) from error
+                usage = answer.get("usage")
+                tokens.append(_count(usage.get("prompt_tokens")) if isinstance(usage, dict) else 0)
+            if tokens[0] > 0 and tokens[1] <= tokens[0]:
+                raise InputError(
+                    "takes clips without looking at them: a clip adds no token to the prompt",
+                    source=url,
+                    remedy="serve a multimodal model, or show captions",
+                )
+
     def request_head(self, *, final: bool) -> dict[str, Any]:
         """All keys of a request but the messages; `final` where the answer has to name the odd one."""
         judge = self._judge
@@ -422,7 +452,8 @@ class ChatSession:
         if mass <= 0:
             return None, None
         least = min(math.exp(min(logprob, 0.0)) for _, logprob in listed)
-        if not all(found) and not self._held and least > _NEGLIGIBLE * mass:
+        renormalised = self._held and self.abilities.token_ids is None
+        if not all(found) and not renormalised and least > _NEGLIGIBLE * mass:
             return None, min(
                 mass, 1.0
             )  # a label that is not listed could still be almost as likely as the least that is

@@ -336,7 +336,7 @@ class Transport:
         with suppress(ValueError):
             content = json.loads(raw)
             error = content.get("error", content) if isinstance(content, dict) else content
-            found = error.get("message", error) if isinstance(error, dict) else error
+            found = error.get("message", error.get("detail", error)) if isinstance(error, dict) else error
             text = found if isinstance(found, str) else json.dumps(found)
         return " ".join(text.split())[:500]
 
