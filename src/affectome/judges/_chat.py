@@ -260,6 +260,10 @@ class ChatJudge:
         able = [outcome for outcome in found.values() if isinstance(outcome, Abilities)]
         if not able:
             url, fault = next(iter(gone.items()))
+            if fault.status is not None and fault.status < 429:
+                raise InputError(
+                    f"refuses even a plain request ({fault})", source=url, remedy="check 'model' and 'extra'"
+                ) from fault
             raise EnvironmentFailure(
                 f"cannot be asked ({fault})", source=url, remedy="start the server, or correct 'servers'"
             ) from fault

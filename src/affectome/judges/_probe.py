@@ -100,7 +100,7 @@ async def probe(
         When it cannot be reached, or refuses even a plain request.
     """
 
-    async def say(**keys: Any) -> dict[str, Any]:
+    async def say(*, essential: bool = False, **keys: Any) -> dict[str, Any]:
         body = {
             "model": model,
             "messages": [{"role": "user", "content": "Name a colour."}],
@@ -109,7 +109,7 @@ async def probe(
             **extra,
             **keys,
         }
-        return await transport.fetch("POST", f"{url}/chat/completions", body)
+        return await transport.fetch("POST", f"{url}/chat/completions", body, essential=essential)
 
     async def binds(constraint: str, choices: Sequence[str], ids: Sequence[int] | None = None) -> bool:
         try:
@@ -120,7 +120,7 @@ async def probe(
             return False
         return _text(answer).strip() in choices
 
-    await say()  # a server that refuses this is not asked for more
+    await say(essential=True)  # a server that refuses this is not asked for more
     vllm = await _is_vllm(transport, url)
     if not constraints:
         return Abilities(None, None, 0, vllm)

@@ -31,6 +31,7 @@ _SHRINK = 0.8  # the limit is multiplied by this once per episode of refusals
 _LONGEST_BACKOFF = 8.0
 _LONGEST_PAUSE = 120.0  # a Retry-After beyond it is cut: the patience decides, not a wrong clock
 _STRIKES = 3  # connections that fail in a row before a server is set aside
+_FETCHES = 4  # times a request outside the collection itself is tried
 _BUSY = (429, 503, 529)
 _TRANSIENT = (408, 409, 425, 500, 502, 504, *range(520, 525))
 _RESET_HEADERS = ("x-ratelimit-reset-requests", "x-ratelimit-reset-tokens")
@@ -194,18 +195,29 @@ class Transport:
             self._alarm.cancel()
         await self._session.close()
 
-    async def fetch(self, method: str, url: str, body: Any = None) -> dict[str, Any]:
-        """One request to one address, without retries; for finding out what a server can do.
+    async def fetch(self, method: str, url: str, body: Any = None, *, essential: bool = False) -> dict[str, Any]:
+        """One request to one address; for finding out what a server can do.
+
+        Parameters
+        ----------
+        essential
+            Refusals that concern every question (no access, no such model) are said as such.
 
         Raises
         ------
         RequestFailed
         """
         data = None if body is None else json.dumps(body).encode()
-        status, raw, _ = await self._send(method, url, data)
-        if status != 200:
-            raise RequestFailed(f"HTTP {status}", self._said(raw), status)
-        return self._parsed(raw)
+        for failed in range(_FETCHES):
+            status, raw, headers = await self._send(method, url, data)
+            if status not in (*_BUSY, *_TRANSIENT) or failed == _FETCHES - 1:
+                break
+            await asyncio.sleep(self._pause(headers) if status in _BUSY else self._wait(failed))
+        if status == 200:
+            return self._parsed(raw)
+        if essential:
+            raise self._final(status, raw, url)
+        raise RequestFailed(f"HTTP {status}", self._said(raw), status)
 
     async def upload(self, url: str, path: Path, **fields: str) -> dict[str, Any]:
         """Send a file as a form."""

@@ -1,0 +1,98 @@
+"""A chat server that does what a test says, shared by the tests of judges and of collection."""
+
+import json
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+
+@dataclass
+class ScriptedServer:
+    """Answers every request with what `answer(path, body)` returns: an answer's text, or (status, content)."""
+
+    answer: object
+    url: str = ""
+    requests: list = field(default_factory=list)  # (path, body as JSON, or bytes where it is none)
+    headers: list = field(default_factory=list)
+
+    def bodies(self, path="/v1/chat/completions"):
+        return [body for asked, body in self.requests if asked == path]
+
+    def questions(self):
+        """Chat requests that the start-up probe did not send."""
+        return [body for body in self.bodies() if "Name a colour." not in json.dumps(body)]
+
+
+def chat_answer(text, *, alternatives=None, finish="stop", usage=(10, 1, 0)):
+    """The JSON of a chat completion; `alternatives` are the probabilities of possible first tokens."""
+    import math
+
+    choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": text}}
+    if alternatives is not None:
+        top = [{"token": token, "logprob": math.log(p) if p > 0 else -9999.0} for token, p in alternatives.items()]
+        choice["logprobs"] = {"content": [{"token": text, "logprob": 0.0, "top_logprobs": top}]}
+    counts = {"prompt_tokens": usage[0], "completion_tokens": usage[1]}
+    counts["prompt_tokens_details"] = {"cached_tokens": usage[2]}
+    return {"id": "x", "model": "served-m", "choices": [choice], "usage": counts}
+
+
+@pytest.fixture
+def chat_server():
+    """Start servers from functions; they end with the test."""
+    running = []
+
+    def start(answer):
+        script = ScriptedServer(answer)
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def serve(self):
+                raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                try:
+                    body = json.loads(raw) if raw else None
+                except ValueError:
+                    body = raw
+                script.requests.append((self.path, body))
+                script.headers.append(dict(self.headers))
+                made = script.answer(self.path, body)
+                status, content = made if isinstance(made, tuple) else (200, made)
+                extra = {}
+                if isinstance(content, tuple):
+                    content, extra = content
+                if isinstance(content, str):
+                    content = chat_answer(content)
+                sent = content if isinstance(content, bytes) else json.dumps(content).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(sent)))
+                for name, value in extra.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(sent)
+
+            do_GET = do_POST = serve
+
+            def log_message(self, *parts):
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        script.url = f"http://127.0.0.1:{server.server_port}/v1"
+        running.append((server, thread))
+        return script
+
+    yield start
+    for server, thread in running:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture(scope="session")
+def answer_json():
+    """Makes the JSON of a chat completion."""
+    return chat_answer
