@@ -269,6 +269,8 @@ def export(
             f"Slot prior from the {prior.method} of {prior.n_sets:,} triplets asked in several orders: {shown}; "
             f"{exported.n_choices_changed:,} choices changed."
         )
+        if exported.n_uncorrected:
+            print(f"{exported.n_uncorrected:,} answers carry no probabilities and still hold the preference.")
         facts |= {"slot_prior": prior.describe(), "n_choices_changed": exported.n_choices_changed}
     if json:
         print_json(facts)

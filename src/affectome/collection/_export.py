@@ -48,6 +48,8 @@ class Exported:
         What was divided out.
     n_choices_changed : int
         Choices that are another slot without the prior.
+    n_uncorrected : int
+        Answers without probabilities beside others that have them: the prior was not divided out of these.
     """
 
     n_answered: int
@@ -55,6 +57,7 @@ class Exported:
     n_open: int
     prior: SlotPrior | None
     n_choices_changed: int
+    n_uncorrected: int
 
 
 def export_journal(
@@ -104,7 +107,7 @@ def export_journal(
     metadata = _metadata(journal, prior, soft=totals.n_soft > 0)
     states = journal.states()
     n = len(states)
-    counts = {"failed": 0, "open": 0, "changed": 0}
+    counts = {"failed": 0, "open": 0, "changed": 0, "uncorrected": 0}
     first = 0
     with parquet_stream(out, metadata) as write:
         for rows, block in journal.question_chunks():
@@ -116,12 +119,15 @@ def export_journal(
             if prior is not None:
                 corrected = debias(raw, prior)
                 counts["changed"] += int((corrected.choice != raw.choice).sum())
+                counts["uncorrected"] += int(corrected.metadata["slot_prior"].get("n_without_probabilities", 0))
                 extra = {**_raw_columns(raw), **extra}
                 raw = corrected
             write(_selected(triplet_table(raw), extra, kept))
             first += len(rows)
             tell(first, n)
-    return Exported(totals.n_answered, counts["failed"], counts["open"], prior, counts["changed"])
+    return Exported(
+        totals.n_answered, counts["failed"], counts["open"], prior, counts["changed"], counts["uncorrected"]
+    )
 
 
 def read_answered(journal: Journal) -> TripletSet:

@@ -113,7 +113,8 @@ async def probe(
 
     async def binds(constraint: str, choices: Sequence[str], ids: Sequence[int] | None = None) -> bool:
         try:
-            answer = await say(**constrain(constraint, choices, ids), **({"max_tokens": 1} if ids else {}))
+            keys = constrain(constraint, choices, ids)
+            answer = await say(**keys, max_tokens=1) if ids else await say(**keys)
         except RequestFailed as error:
             if error.status is None:
                 raise
