@@ -32,7 +32,8 @@ __all__ = ["Budget", "Collected", "Collector"]
 _LOOK = 0.5  # seconds between two looks at the clock, the disk and the budget
 _RESERVE = 64 * 2**20  # bytes of free disk at which asking ends, so that what is in flight still fits
 _HOPELESS = 200  # failures without one answer at which the judge, not the questions, is at fault
-_GROUP = 64  # questions of one call to a judge that answers in batches
+_BATCHES = 8  # batches in one call to a judge that has a batch size: enough for shared beginnings to pay
+_GROUP = 512  # questions of one call to any other judge
 
 
 @dataclass(frozen=True)
@@ -215,11 +216,13 @@ class Collector:
             journal_mode=self.journal_mode,
             max_mb=self.max_mb,
         ) as journal:
-            plan = self._plan(order, journal.states())
+            states = journal.states()
+            plan = self._plan(order, states)
+            again = int((states[plan] == FAILED).sum())
             async with self._answering() as (ask, many, abilities, faults):
                 journal.agree_on_server(abilities, self.accept_changes)
                 journal.begin_run(abilities, getattr(self.judge, "prices", None))
-                desk = _Desk(self, journal.totals(), len(plan), faults)
+                desk = _Desk(self, journal.totals(), len(plan), again, faults)
                 await self._ask_all(journal, plan, ask, many, desk)
             collected = desk.stand(self._stopping or "all asked")
         if self.watch is not None:
@@ -282,7 +285,10 @@ class Collector:
         yield ask
 
     async def _ask_all(self, journal: Journal, plan: NDArray[np.int64], ask: _Ask, many: int, desk: _Desk) -> None:
-        size = 1 if hasattr(self.judge, "session") else int(getattr(self.judge, "batch_size", _GROUP))
+        size = 1
+        if not hasattr(self.judge, "session"):
+            batch = getattr(self.judge, "batch_size", None)
+            size = _GROUP if batch is None else _BATCHES * int(batch)
         left = _groups(plan, size)
 
         async def work(writer: Writer) -> None:
@@ -291,9 +297,7 @@ class Collector:
                     return
                 replies = await ask(questions)
                 # A place is free again only when its answer is on disk: what a crash can lose is what is in flight.
-                await asyncio.gather(
-                    *(writer.put(int(q), reply) for q, reply in zip(questions, replies, strict=True))
-                ) if size > 1 else await writer.put(int(questions[0]), replies[0])
+                await writer.put(list(zip(questions.tolist(), replies, strict=True)))
                 desk.add(replies)
                 if desk.is_hopeless():
                     raise InputError(
@@ -333,12 +337,15 @@ _Ask = Callable[[NDArray[np.int64]], Any]
 class _Desk:
     """Counts what comes in, on top of what the journal held."""
 
-    def __init__(self, collector: Collector, before: Totals, n_planned: int, faults: Counter[str]) -> None:
+    def __init__(
+        self, collector: Collector, before: Totals, n_planned: int, n_again: int, faults: Counter[str]
+    ) -> None:
         self._budget = collector.budget
         self._stop = collector.stop
         self._prices: Prices | None = getattr(collector.judge, "prices", None)
         self._before = before
         self._n_planned = n_planned
+        self._n_failed_before = before.n_failed - n_again  # what is asked again is open until it comes back
         self._faults = faults
         self._began = time.monotonic()
         self._answered = self._failed = 0
@@ -388,7 +395,7 @@ class _Desk:
 
     def stand(self, ended: str) -> Collected:
         n_answered = self._before.n_answered + self._answered
-        n_failed = self._before.n_failed + self._failed
+        n_failed = self._n_failed_before + self._failed
         return Collected(
             n_questions=self._before.n_questions,
             n_answered=n_answered,

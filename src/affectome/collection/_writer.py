@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from types import TracebackType
 
@@ -13,7 +14,8 @@ from affectome.judges import Reply
 
 __all__ = ["Writer"]
 
-_MOST = 4096  # replies in one commit
+_MOST = 4096  # deliveries in one commit
+_Delivery = tuple[Sequence[tuple[int, Reply]], asyncio.Future[None]]
 
 
 class Writer:
@@ -25,7 +27,7 @@ class Writer:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._waiting: queue.SimpleQueue[tuple[int, Reply, asyncio.Future[None]] | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[_Delivery | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="affectome-journal", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failure: BaseException | None = None
@@ -42,13 +44,13 @@ class Writer:
         self._waiting.put(None)
         await asyncio.shield(asyncio.to_thread(self._thread.join))
 
-    async def put(self, question: int, reply: Reply) -> None:
-        """Return when the reply is on disk; raise what kept it from getting there."""
+    async def put(self, replies: Sequence[tuple[int, Reply]]) -> None:
+        """Return when the replies, each with its question, are on disk; raise what kept them from getting there."""
         if self._failure is not None:
             raise self._failure
         assert self._loop is not None
         done: asyncio.Future[None] = self._loop.create_future()
-        self._waiting.put((question, reply, done))
+        self._waiting.put((replies, done))
         await done
 
     def _write(self) -> None:
@@ -59,17 +61,17 @@ class Writer:
                 while len(group) < _MOST:
                     group.append(self._waiting.get_nowait())
             ended = None in group
-            rows = [item for item in group if item is not None]
-            if not rows:
+            deliveries = [item for item in group if item is not None]
+            if not deliveries:
                 continue
             if self._failure is None:
                 try:
-                    self._journal.record([(question, reply) for question, reply, _ in rows])
+                    self._journal.record([row for rows, _ in deliveries for row in rows])
                 except BaseException as error:  # the loop has to hear of everything
                     self._failure = error
             assert self._loop is not None
             with suppress(RuntimeError):  # nobody listens on a loop that was closed
-                self._loop.call_soon_threadsafe(_settle, [done for *_, done in rows], self._failure)
+                self._loop.call_soon_threadsafe(_settle, [done for _, done in deliveries], self._failure)
 
 
 def _settle(futures: list[asyncio.Future[None]], failure: BaseException | None) -> None:
