@@ -20,7 +20,7 @@ Turn = tuple[str | int, ...]
 
 #: Templates that come with affectome.
 PROMPTS = ("choice", "paper-captions", "paper-video")
-_GAP = re.compile("\x1e([012])\x1e")
+_GAP = re.compile("\ue000([012])\ue000")
 _VERSION = re.compile(r"^\s*\{#.*?\bversion\s+(\S+)\s*#\}", re.DOTALL)
 
 
@@ -82,7 +82,7 @@ def load_prompt(name: str, labels: Sequence[str] = ("A", "B", "C"), *, noun: str
     source, version = _read(name)
     try:
         template = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True).from_string(source)
-        gaps = [f"\x1e{slot}\x1e" for slot in range(3)]
+        gaps = [f"\ue000{slot}\ue000" for slot in range(3)]
         context = template.new_context({"labels": names, "noun": noun, "stimuli": gaps})
         blocks = {block: "".join(render(context)).strip() for block, render in template.blocks.items()}
     except jinja2.TemplateError as error:
