@@ -125,6 +125,22 @@ def test_the_first_stimulus_of_a_run_is_read_once(tiny_llama, tiny_tokenizer, ca
     assert cached == [0] + [len(shared)] * (len(asked) - 1)
 
 
+def test_long_stimuli_are_read_once_however_short_the_prompt(tiny_llama, tmp_path):
+    prompt = tmp_path / "short.j2"
+    shown = " ".join(f"{{{{ stimuli[{slot}] }}}} ." for slot in range(3))
+    prompt.write_text(f"{{% block turn1 %}}clip {shown}{{% endblock %}}{{% block clarify %}}Again.{{% endblock %}}")
+    captions = {f"s{k}": [f"w{k} " * 40] for k in range(9)}
+    asked = sample_triplets(list(captions), design="exhaustive", subset=9, seed=0)
+    order = np.sort(asked.triplets, axis=1)  # 28 questions begin with s0, 7 of them go on with s1
+    for batch_size in (4, 16):
+        replies = LocalJudge(tiny_llama, captions, prompt=str(prompt), batch_size=batch_size).replies(
+            TripletSet(order, ids=asked.ids)
+        )
+        share = sum(reply.cached_tokens for reply in replies) / sum(reply.prompt_tokens for reply in replies)
+        # Of 84 questions x 3 captions, 84 + 28 + 7 are read: 84 last ones, 28 pairs, 7 first ones.
+        assert share == pytest.approx(1 - (84 + 28 + 7) / 252, abs=0.03)
+
+
 def test_answers_stay_with_their_questions_in_any_order(tiny_llama, captions, asked):
     order = np.random.default_rng(0).permutation(len(asked))
     judge = LocalJudge(tiny_llama, captions, batch_size=7)

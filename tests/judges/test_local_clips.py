@@ -46,8 +46,6 @@ def make_judge(clips, monkeypatch):
 @pytest.fixture(scope="module", params=["Qwen2VL", "Qwen2_5_VL"])
 def tiny_qwen(request, offline, tiny_sizes, tiny_tokenizer, save_model):
     """Folder of an image-text model of random weights: two layers of language, two of vision."""
-    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
-
     rope = {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [8, 12, 12]}
     marks = {
         "image_token_id": "<image>",
@@ -67,7 +65,7 @@ def tiny_qwen(request, offline, tiny_sizes, tiny_tokenizer, save_model):
         vision_config=vision,
         **{name: tiny_tokenizer.convert_tokens_to_ids(mark) for name, mark in marks.items()},
     )
-    processor = Qwen2VLImageProcessorPil(min_pixels=28 * 28, max_pixels=28 * 28 * 100)
+    processor = offline.Qwen2VLImageProcessor(min_pixels=28 * 28, max_pixels=28 * 28 * 100)
     return save_model(f"{request.param}ForConditionalGeneration", config, processor)
 
 
@@ -171,8 +169,6 @@ def test_stimuli_without_video_are_named(make_judge, tiny_qwen, questions):
 @pytest.fixture(scope="module")
 def tiny_llava(offline, tiny_sizes, tiny_tokenizer, save_model):
     """Folder of a Llava of random weights, whose family is shown frames as images."""
-    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
-
     vision = offline.CLIPVisionConfig(
         hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=28, patch_size=14
     )
@@ -181,7 +177,7 @@ def tiny_llava(offline, tiny_sizes, tiny_tokenizer, save_model):
         text_config=offline.LlamaConfig(**tiny_sizes), vision_config=vision, image_token_index=token
     )
     processor = offline.LlavaProcessor(
-        image_processor=CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28}),
+        image_processor=offline.CLIPImageProcessor(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28}),
         tokenizer=tiny_tokenizer,
         patch_size=14,
         vision_feature_select_strategy="default",

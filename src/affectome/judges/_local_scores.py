@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 __all__ = ["Held", "LabelScorer", "Scored", "halving"]
 
-_WORTH = 0.05  # a beginning is read by itself where that saves this share of the tokens: each pass has a price
+_WORTH = 0.1  # beginnings are read by themselves where that saves this share of a batch: each pass has its price
 _DEEPEST = 3  # beginnings of depth 0, 1 and 2; at this depth what is left of the questions is read
 
 
@@ -151,10 +151,8 @@ class LabelScorer:
         groups = [list(group) for _, group in groupby(questions, key=lambda question: question.key[:depth])]
         for bundle in _bundles(groups, self.batch_size):
             members = [question for group in bundle for question in group]
-            if _worth(bundle, shared, depth):
-                yield from self._visit(self._begin(shared, bundle, depth), members, depth + 1)
-            else:
-                yield from self._visit(shared, members, _DEEPEST)
+            worth = _worth(bundle, shared, depth, self.batch_size)
+            yield from self._visit(self._begin(shared, bundle, depth) if worth else shared, members, depth + 1)
 
     def _begin(self, shared: Beginning | None, bundle: Sequence[Sequence[Rendered]], depth: int) -> Beginning:
         """Read what each group of questions shares, in one pass."""
@@ -288,14 +286,15 @@ def _bundles(groups: Sequence[list[Rendered]], most: int) -> Iterator[list[list[
         yield bundle
 
 
-def _worth(bundle: Sequence[Sequence[Rendered]], shared: Beginning | None, depth: int) -> bool:
-    """Whether reading the beginnings of these groups by themselves saves enough tokens."""
+def _worth(bundle: Sequence[Sequence[Rendered]], shared: Beginning | None, depth: int, batch_size: int) -> bool:
+    """Whether one pass over the beginnings of these groups saves enough of the tokens of one batch."""
     saved = total = 0
     for group in bundle:
         known = _length(shared, group[0])
         saved += (len(group) - 1) * (min(question.cuts[depth] for question in group) - known)
         total += sum(len(question) - known for question in group)
-    return saved > 0 and saved >= _WORTH * total
+    batches = max(1.0, sum(map(len, bundle)) / batch_size)
+    return saved > 0 and saved >= _WORTH * total / batches
 
 
 def _widest(questions: Sequence[Rendered]) -> int:
