@@ -78,7 +78,7 @@ class LocalJudge:
     Notes
     -----
     Labels of more than one token are scored whole (teacher forcing), three rows a question. Rounding differs with the
-    batch, by about 1e-6 in float32; near-ties can turn.
+    batch, by up to 1e-5 in float32; near-ties can turn.
 
     Examples
     --------
