@@ -219,11 +219,14 @@ class Collector:
             states = journal.states()
             plan = self._plan(order, states)
             again = int((states[plan] == FAILED).sum())
-            async with self._answering() as (ask, many, abilities, faults):
-                journal.agree_on_server(abilities, self.accept_changes)
-                journal.begin_run(abilities, getattr(self.judge, "prices", None))
-                desk = _Desk(self, journal.totals(), len(plan), again, faults)
-                await self._ask_all(journal, plan, ask, many, desk)
+            faults: Counter[str] = Counter()
+            desk = _Desk(self, journal.totals(), len(plan), again, faults)
+            if len(plan) > 0:  # where nothing is left, nobody has to be there to be asked
+                async with self._answering(faults) as (ask, many, abilities):
+                    journal.agree_on_server(abilities, self.accept_changes)
+                    journal.begin_run(abilities, getattr(self.judge, "prices", None))
+                    desk.start()
+                    await self._ask_all(journal, plan, ask, many, desk)
             collected = desk.stand(self._stopping or "all asked")
         if self.watch is not None:
             self.watch(collected)
@@ -243,22 +246,23 @@ class Collector:
         return np.asarray(plan, np.int64)
 
     @asynccontextmanager
-    async def _answering(self) -> AsyncIterator[tuple[_Ask, int, dict[str, Any], Counter[str]]]:
-        """How questions are put, how many at once, what the server can do, and the faults it counts."""
+    async def _answering(self, faults: Counter[str]) -> AsyncIterator[tuple[_Ask, int, dict[str, Any]]]:
+        """How questions are put, how many at once, and what the server can do; requests that fail are counted."""
         ids = self.questions.ids
         rows = self.questions.triplets
         opened = getattr(self.judge, "session", None)
         if opened is None:
             async with self._in_batches() as ask:
-                yield ask, 1, {}, Counter()
+                yield ask, 1, {}
             return
         async with opened() as session:
+            session.transport.faults = faults
 
             async def ask(questions: NDArray[np.int64]) -> list[Reply]:
                 a, b, c = rows[questions[0]]
                 return [await session.reply((ids[a], ids[b], ids[c]))]
 
-            yield ask, int(getattr(self.judge, "concurrency", 1)), session.describe(), session.transport.faults
+            yield ask, int(getattr(self.judge, "concurrency", 1)), session.describe()
 
     @asynccontextmanager
     async def _in_batches(self) -> AsyncIterator[_Ask]:
@@ -354,6 +358,10 @@ class _Desk:
         self._failures: Counter[str] = Counter()
         if self._budget.cost is not None and self._prices is None:
             raise InputError("a budget of cost needs the judge's prices", remedy="add a [prices] table to the judge")
+
+    def start(self) -> None:
+        """Count time from now on: what went before was start-up."""
+        self._began = time.monotonic()
 
     def add(self, replies: Sequence[Reply]) -> None:
         for reply in replies:
