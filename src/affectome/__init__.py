@@ -16,6 +16,8 @@ _HOME = {
     "EnvironmentFailure": "errors",
     "InputError": "errors",
     "Interrupted": "errors",
+    "ChatJudge": "judges",
+    "Collector": "collection",
     "FeatureJudge": "judges",
     "LocalJudge": "judges",
     "SPoSE": "embedding",
@@ -29,6 +31,7 @@ _HOME = {
     "load_mind_captioning": "stimuli",
     "predicted_rsm": "behavior",
     "read_answers": "triplets",
+    "read_judge": "judges",
     "read_space": "spaces",
     "read_stimuli": "stimuli",
     "read_triplets": "triplets",
@@ -41,6 +44,7 @@ _HOME = {
 }
 _ROOMS = (
     "behavior",
+    "collection",
     "embedding",
     "errors",
     "interpretation",

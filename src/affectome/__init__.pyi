@@ -1,4 +1,5 @@
 from affectome import behavior as behavior
+from affectome import collection as collection
 from affectome import embedding as embedding
 from affectome import errors as errors
 from affectome import interpretation as interpretation
@@ -11,15 +12,18 @@ from affectome import study as study
 from affectome import triplets as triplets
 from affectome.behavior import held_out_accuracy as held_out_accuracy
 from affectome.behavior import predicted_rsm as predicted_rsm
+from affectome.collection import Collector as Collector
 from affectome.embedding import SPoSE as SPoSE
 from affectome.errors import AffectomeError as AffectomeError
 from affectome.errors import EnvironmentFailure as EnvironmentFailure
 from affectome.errors import InputError as InputError
 from affectome.errors import Interrupted as Interrupted
 from affectome.interpretation import correlate_components as correlate_components
+from affectome.judges import ChatJudge as ChatJudge
 from affectome.judges import FeatureJudge as FeatureJudge
 from affectome.judges import LocalJudge as LocalJudge
 from affectome.judges import ask as ask
+from affectome.judges import read_judge as read_judge
 from affectome.simulation import simulate_emotions as simulate_emotions
 from affectome.spaces import read_space as read_space
 from affectome.spaces import write_space as write_space
