@@ -12,6 +12,7 @@ from affectome.stimuli._datasets import (
     video_id,
 )
 from affectome.stimuli._fetch import data_folder, fetch_dataset
+from affectome.stimuli._frames import ClipFacts, encode_jpeg, probe_clip, sample_frames
 from affectome.stimuli._io import MEDIA_SUFFIXES, read_captions, read_stimuli, write_stimuli
 from affectome.stimuli._public import OPENNEURO, PUBLIC_DATASETS, PublicDataset, PublicFile
 from affectome.stimuli._set import StimulusSet
@@ -25,17 +26,21 @@ __all__ = [
     "OPENNEURO",
     "PUBLIC_DATASETS",
     "CheckReport",
+    "ClipFacts",
     "PublicDataset",
     "PublicFile",
     "StimulusSet",
     "check_stimuli",
     "data_folder",
+    "encode_jpeg",
     "fetch_dataset",
     "load_cowen_keltner",
     "load_horikawa_features",
     "load_mind_captioning",
+    "probe_clip",
     "read_captions",
     "read_stimuli",
+    "sample_frames",
     "video_id",
     "write_stimuli",
 ]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from affectome._tables import cut_short
+from affectome.errors import EnvironmentFailure, InputError
+from affectome.stimuli._frames import probe_clip
 from affectome.stimuli._set import StimulusSet
 
 __all__ = ["CheckReport", "check_stimuli"]
@@ -31,12 +34,23 @@ class CheckReport:
     warnings: tuple[str, ...]
 
 
+def _opens(path: Path) -> bool:
+    """Whether a clip can be opened; without PyAV nobody can tell, and it is not held against the clip."""
+    try:
+        probe_clip(path)
+    except InputError:
+        return False
+    except EnvironmentFailure:
+        return True
+    return True
+
+
 def check_stimuli(stimuli: StimulusSet) -> CheckReport:
     """Count what is there and look for what usually is a mistake.
 
     Faults that make a set unusable (a repeated id, a missing number, a video that does not exist) were already
     refused when it was read. Here: stimuli without caption or video where others have one, empty clips,
-    identical rows and constant columns in a space.
+    clips that cannot be opened, identical rows and constant columns in a space.
     """
     warnings: list[str] = []
     without_caption = [i for i in stimuli.ids if not stimuli.captions[i]]
@@ -51,6 +65,9 @@ def check_stimuli(stimuli: StimulusSet) -> CheckReport:
     empty = [i for i, path in stimuli.videos.items() if path.is_file() and path.stat().st_size == 0]
     if empty:
         warnings.append(f"{len(empty)} videos are empty files ({cut_short(empty)}).")
+    broken = [i for i in stimuli.videos if i not in (*absent, *empty) and not _opens(stimuli.videos[i])]
+    if broken:
+        warnings.append(f"{len(broken)} videos cannot be opened ({cut_short(broken)}).")
     summary: dict[str, tuple[int, float, float]] = {}
     for name, space in stimuli.spaces.items():
         values = space.to_numpy()
