@@ -437,3 +437,51 @@ def test_encoded_clips_stay_within_their_memory(clips):
     same = asyncio.run(all_of_them())
     assert len(set(map(id, same))) == 1 and 1 <= len(media._kept) <= 4 and media._size <= 0.0005 * 2**20
     assert sum(len(part) for part in media._kept.values()) == media._size
+
+
+@pytest.mark.parametrize("show", ["frames", "images"])
+def test_sampled_frames_are_sent_as_one_video_or_as_images(keeper, show, tmp_path):
+    av = pytest.importorskip("av", reason="needs affectome[video]")
+    from fractions import Fraction
+
+    videos = {}
+    for k in range(3):
+        videos[f"v{k}"] = tmp_path / f"v{k}.mp4"
+        with av.open(str(videos[f"v{k}"]), "w") as out:
+            stream = out.add_stream("mpeg4", rate=10)
+            stream.width, stream.height, stream.pix_fmt = 32, 24, "yuv420p"
+            for n in range(10):
+                frame = av.VideoFrame.from_ndarray(np.full((24, 32, 3), 80 * k + n, np.uint8), format="rgb24")
+                frame.pts, frame.time_base = n, Fraction(1, 10)
+                out.mux(stream.encode(frame))
+            out.mux(stream.encode(None))
+    server, _ = keeper()
+    inner = server.answer
+
+    def answer(path, body):
+        if "Name a colour." not in json.dumps(body) and path.endswith("completions"):
+            return "B"
+        made = inner(path, body)
+        if isinstance(made, dict) and "usage" in made and "image" in json.dumps(body):
+            made["usage"]["prompt_tokens"] = 100
+        return made
+
+    server.answer = answer
+    made = ChatJudge("m", server.url, videos=videos, show=show, n_frames=4, mode="choice")
+    asked = TripletSet([[2, 0, 1]], ids=list(videos))
+    assert made.answer(asked).choice.tolist() == [1]
+    kind = "video_url" if show == "frames" else "image_url"
+    parts = [part for part in server.questions()[0]["messages"][1]["content"] if part["type"] == kind]
+    urls = [part[kind]["url"].split(",", 1) for part in parts]
+    assert {head for head, _ in urls} == {f"data:{'video' if show == 'frames' else 'image'}/jpeg;base64"}
+    pictures = [base64.b64decode(picture) for _, data in urls for picture in data.split(",")]
+    assert len(pictures) == 12 and all(picture.startswith(b"\xff\xd8") for picture in pictures)
+    import io
+
+    def grey(picture):
+        with av.open(io.BytesIO(picture)) as container:
+            return next(container.decode(video=0)).to_ndarray(format="rgb24").mean()
+
+    levels = np.array([grey(picture) for picture in pictures]).reshape(3, 4).mean(axis=1)
+    np.testing.assert_allclose(levels, [164, 4, 84], atol=6)  # slots as shown: clips 2, 0, 1
+    assert len({part["uuid"] for part in parts}) == len(parts)

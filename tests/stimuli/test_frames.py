@@ -61,7 +61,7 @@ def test_a_variable_rate_is_followed_by_time_not_by_count(tmp_path):
 
 def test_other_containers_and_pictures(tmp_path):
     webm = write_clip(tmp_path / "c.mkv", np.arange(20) / 10)
-    assert numbers(sample_frames(webm, 4)) == [2, 7, 12, 17]
+    assert numbers(sample_frames(webm, 4)) == [2, 7, 11, 16]  # of 1.901 seconds
     gif = write_clip(tmp_path / "c.gif", np.arange(10) / 10, codec="gif", step=24)
     found = numbers(sample_frames(gif, 5), 24)
     assert found == sorted(found) and len(set(found)) == 5
