@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from affectome.collection import (
+    BatchRecords,
     Journal,
     ingest_batches,
     poll_batches,
@@ -189,7 +190,10 @@ def test_a_stop_between_upload_and_batch_pays_nothing_twice(journal, judge, prov
     provider.refuse_batches = True
     with pytest.raises(EnvironmentFailure, match=r"did not take the batch \(HTTP 400: token limit reached\)"):
         asyncio.run(submit_batches(journal, judge))
-    assert journal.batches()[0].state == "uploaded" and journal.batches()[0].provider_file == "file-0"
+    assert (
+        BatchRecords(journal).listed()[0].state == "uploaded"
+        and BatchRecords(journal).listed()[0].provider_file == "file-0"
+    )
     provider.refuse_batches = False
     # The provider made the batch, but we were killed before we heard of it.
     provider.batches["batch-lost"] = {"input_file_id": "file-0", "status": "in_progress"}

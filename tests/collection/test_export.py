@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from affectome.collection import Journal, export_journal, slot_bias
+from affectome.collection import BatchRecords, Journal, export_journal, slot_bias
 from affectome.collection import _journal as journal_module
 from affectome.errors import InputError
 from affectome.judges import Reply
@@ -39,7 +39,7 @@ def test_every_answer_stands_beside_its_question(journal, tmp_path, questions, m
 
 
 def test_open_questions_are_written_when_asked_for(journal, tmp_path, questions):
-    journal.add_batch("b.jsonl", [0, 1])
+    BatchRecords(journal).add("b.jsonl", [0, 1])
     result = export_journal(journal, tmp_path / "t.parquet", include_open=True)
     trials = read_triplets(tmp_path / "t.parquet")
     np.testing.assert_array_equal(trials.triplets, questions.triplets)

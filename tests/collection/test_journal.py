@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from affectome.collection import Journal, _journal, _sqlite
+from affectome.collection import BatchRecords, Journal, _journal, _sqlite
 from affectome.collection._journal import ANSWERED, FAILED, OPEN, OUT
 from affectome.errors import EnvironmentFailure, InputError
 from affectome.judges import Prices
@@ -163,7 +163,7 @@ def test_a_full_journal_stops_clearly_stays_sound_and_goes_on(path, questions, j
     assert 10 < kept < 200
     with Journal.resume(path, questions, judge_facts) as journal:
         assert journal.totals().n_answered == kept
-        assert journal._connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+        assert journal.connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
         journal.begin_run({})
         journal.record([(k, make_reply(k, text=text)) for k in range(kept, 200)])
         assert journal.totals().n_answered == 200
@@ -212,8 +212,8 @@ def test_a_newer_schema_is_refused_and_an_older_one_migrated(path, journal, monk
     )
     with Journal.open(path, write=True) as migrated:
         assert migrated.facts["affectome_schema"] == 2
-        migrated._connection.execute("SELECT mood FROM answers")
-        migrated._connection.execute("SELECT mood FROM moods")
+        migrated.connection.execute("SELECT mood FROM answers")
+        migrated.connection.execute("SELECT mood FROM moods")
     monkeypatch.undo()
     with pytest.raises(InputError, match="has schema version 2, and this affectome reads up to 1"):
         Journal.open(path)
@@ -224,7 +224,7 @@ def test_network_disks_are_refused_for_the_write_ahead_log(path, questions, judg
     with pytest.raises(EnvironmentFailure, match=r"network file system \(nfs4\).*--journal-mode delete"):
         Journal.create(path, questions, judge_facts)
     with Journal.create(path, questions, judge_facts, journal_mode="delete") as journal:
-        assert journal._connection.execute("PRAGMA journal_mode").fetchone()[0] == "delete"
+        assert journal.connection.execute("PRAGMA journal_mode").fetchone()[0] == "delete"
     with pytest.raises(InputError, match="the journal mode 'off' is unknown"):
         Journal.create(path.with_name("k"), questions, judge_facts, journal_mode="off")
 
@@ -234,13 +234,13 @@ def test_the_file_system_of_a_path_is_that_of_its_innermost_mount():
 
 
 def test_questions_with_a_provider_are_out_until_their_batch_ends(journal, make_reply):
-    batch = journal.add_batch("b.jsonl", [1, 2, 3, 4])
+    batch = BatchRecords(journal).add("b.jsonl", [1, 2, 3, 4])
     assert (journal.states()[1:5] == OUT).all() and journal.totals().n_out == 4
     journal.record([(1, make_reply(1)), (2, make_reply(2, failure="unparsed: refuses"))])
-    assert journal.totals().n_out == 2 and journal.batches_of([1, 9]) == {batch}
-    assert journal.end_batch(batch) == 2
+    assert journal.totals().n_out == 2 and BatchRecords(journal).holding([1, 9]) == {batch}
+    assert BatchRecords(journal).end(batch) == 2
     assert journal.states()[1:5].tolist() == [ANSWERED, FAILED, OPEN, OPEN]
-    assert [b.state for b in journal.batches()] == ["ended"]
+    assert [b.state for b in BatchRecords(journal).listed()] == ["ended"]
 
 
 def test_what_was_acknowledged_survives_a_killed_process(path, questions, judge_facts, make_reply):

@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from affectome.collection import Journal, dispatch_order, export_journal, merge_journals
+from affectome.collection import BatchRecords, Journal, dispatch_order, export_journal, merge_journals
 from affectome.errors import InputError
 from affectome.judges import Reply
 from affectome.triplets import read_triplets
@@ -34,7 +34,7 @@ def test_shards_make_the_whole(shard, questions, tmp_path, make_reply):
     with Journal.open(tmp_path / "all.sqlite") as journal:
         export_journal(journal, tmp_path / "t.parquet")
         texts = journal.answers(0, 200, "a.question, coalesce(a.text, t.text), o.server, a.run")
-        assert journal._connection.execute("SELECT count(*) FROM runs WHERE answered > 0").fetchone()[0] == 3
+        assert journal.connection.execute("SELECT count(*) FROM runs WHERE answered > 0").fetchone()[0] == 3
     assert [row[1] for row in texts] == [make_reply(k, text="long " * 50 if k % 2 else None).text for k in range(200)]
     assert {row[2] for row in texts} == {"http://a/v1"} and len({row[3] for row in texts}) == 3
     trials = read_triplets(tmp_path / "t.parquet")
@@ -74,7 +74,7 @@ def test_what_does_not_belong_together_is_refused_before_anything_is_written(sha
             merge_journals([a, other], tmp_path / "all.sqlite")
         assert other.name in str(error.value)
     with Journal.open(a, write=True) as journal:
-        journal.add_batch("b.jsonl", [9])
+        BatchRecords(journal).add("b.jsonl", [9])
     with pytest.raises(InputError, match="has questions out in batch files"):
         merge_journals([a], tmp_path / "all.sqlite")
     assert not (tmp_path / "all.sqlite").exists()

@@ -1,11 +1,12 @@
 """Asking at scale: a durable journal, the collector, budgets, bias, provider batch files, shards."""
 
+from affectome.collection._batch_records import Batch, BatchRecords
 from affectome.collection._batches import Ingested, ingest_batches, poll_batches, submit_batches, write_batches
 from affectome.collection._bias import SlotBias, check_slot_prior, debias, slot_bias, slot_bias_from_counts
 from affectome.collection._collector import Budget, Collected, Collector
 from affectome.collection._dispatch import DISPATCHES, Dispatch, dispatch_order, read_shard
 from affectome.collection._export import Exported, export_journal
-from affectome.collection._journal import Batch, Journal, Totals
+from affectome.collection._journal import Journal, Totals
 from affectome.collection._merge import Merged, merge_journals
 from affectome.collection._slot_prior import SMALLEST_PROBABILITY, SlotPrior, estimate_slot_prior
 
@@ -13,6 +14,7 @@ __all__ = [
     "DISPATCHES",
     "SMALLEST_PROBABILITY",
     "Batch",
+    "BatchRecords",
     "Budget",
     "Collected",
     "Collector",

@@ -12,8 +12,9 @@ from typing import Any
 
 from affectome._files import atomic_path, make_folder, unreadable
 from affectome._progress import Progress, silent
+from affectome.collection._batch_records import Batch, BatchRecords
 from affectome.collection._dispatch import dispatch_order
-from affectome.collection._journal import ANSWERED, OPEN, Batch, Journal
+from affectome.collection._journal import ANSWERED, OPEN, Journal
 from affectome.errors import EnvironmentFailure, InputError
 from affectome.judges import Abilities, ChatJudge, Reply, RequestFailed, Transport
 
@@ -93,7 +94,7 @@ async def write_batches(
     target, tell = make_folder(folder), progress or silent
     tag, done = _tag(journal), 0
     written: list[Batch] = []
-    start = len(journal.batches())
+    start = len(BatchRecords(journal).listed())
     while done < len(plan):
         path = target / f"batch-{start + len(written) + 1:04d}.jsonl"
         size = 0
@@ -107,7 +108,7 @@ async def write_batches(
                 handle.write(line)
                 size += len(line)
                 inside.append(question)
-        number = journal.add_batch(str(path.resolve()), inside)
+        number = BatchRecords(journal).add(str(path.resolve()), inside)
         written.append(Batch(number, str(path.resolve()), None, None, "written"))
         done += len(inside)
         tell(done, len(plan), detail=path.name)
@@ -126,7 +127,7 @@ def _line(name: str, body: bytes) -> bytes:
 
 async def submit_batches(journal: Journal, judge: ChatJudge) -> list[Batch]:
     """Hand the written batch files to the provider; what was handed over before a stop is not handed over again."""
-    waiting = [batch for batch in journal.batches() if batch.state in ("written", "uploaded")]
+    waiting = [batch for batch in BatchRecords(journal).listed() if batch.state in ("written", "uploaded")]
     submitted = []
     async with judge.transport() as transport:
         base = transport.servers[0]
@@ -143,7 +144,7 @@ async def _submit(journal: Journal, transport: Transport, base: str, batch: Batc
             raise unreadable(path, FileNotFoundError())
         made = await transport.upload(f"{base}/files", path, purpose="batch")
         batch = replace(batch, provider_file=str(made["id"]), state="uploaded")
-        journal.update_batch(batch)
+        BatchRecords(journal).update(batch)
     # A stop between the provider's yes and our note of it must not pay for the same batch twice.
     known = await _find(transport, base, str(batch.provider_file))
     if known is None:
@@ -154,7 +155,7 @@ async def _submit(journal: Journal, transport: Transport, base: str, batch: Batc
         }
         known = str((await transport.fetch("POST", f"{base}/batches", body))["id"])
     batch = replace(batch, provider_batch=known, state="submitted")
-    journal.update_batch(batch)
+    BatchRecords(journal).update(batch)
     return batch
 
 
@@ -184,7 +185,7 @@ async def poll_batches(journal: Journal, judge: ChatJudge) -> list[tuple[Batch, 
     states = []
     async with judge.transport() as transport:
         base = transport.servers[0]
-        for batch in journal.batches():
+        for batch in BatchRecords(journal).listed():
             if batch.state != "submitted":
                 continue
             with _in_words(base):
@@ -199,7 +200,7 @@ async def poll_batches(journal: Journal, judge: ChatJudge) -> list[tuple[Batch, 
                             with atomic_path(Path(batch.file).with_suffix(f".{suffix}.jsonl")) as temporary:
                                 temporary.write_bytes(content)
                     batch = replace(batch, state="fetched")
-                    journal.update_batch(batch)
+                    BatchRecords(journal).update(batch)
             states.append((batch, word))
     return states
 
@@ -229,7 +230,7 @@ def ingest_batches(
     # The answers are read as the requests were written, which the journal knows.
     session = judge.offline(Abilities.of(journal.server() or {}))
     tag, tell = _tag(journal), progress or silent
-    fetched = [batch for batch in journal.batches() if batch.state == "fetched"]
+    fetched = [batch for batch in BatchRecords(journal).listed() if batch.state == "fetched"]
     paths = [Path(file) for file in files] or [path for batch in fetched for path in _result_files(batch)]
     if not paths and not fetched:
         raise InputError("has no fetched batch", source=journal.path, remedy="poll first, or name result files")
@@ -264,8 +265,8 @@ def ingest_batches(
             raise InputError("holds no result of this journal", source=path, remedy="name the results of its batches")
         tell(number, len(paths), detail=path.name)
     if files:
-        ended |= journal.batches_of(closed)
-    reopened = 0 if partial else sum(journal.end_batch(batch) for batch in sorted(ended))
+        ended |= BatchRecords(journal).holding(closed)
+    reopened = 0 if partial else sum(BatchRecords(journal).end(batch) for batch in sorted(ended))
     after = journal.totals()
     return Ingested(after.n_answered - before.n_answered, after.n_failed - before.n_failed, repeated, foreign, reopened)
 

@@ -8,7 +8,7 @@ import os
 import sqlite3
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from affectome.errors import EnvironmentFailure, InputError
 from affectome.judges import Prices, Reply
 from affectome.triplets import TripletSet
 
-__all__ = ["ANSWERED", "Batch", "FAILED", "OPEN", "OUT", "Journal", "Totals", "judge_digest", "question_digest"]
+__all__ = ["ANSWERED", "FAILED", "OPEN", "OUT", "Journal", "Totals", "judge_digest", "question_digest"]
 
 #: States of a question: not asked yet, answered, given up, handed to a provider in a batch file.
 OPEN, ANSWERED, FAILED, OUT = 0, 1, 2, 3
@@ -100,27 +100,6 @@ class Totals:
         return self.n_questions - self.n_answered - self.n_failed - self.n_out
 
 
-@dataclass(frozen=True)
-class Batch:
-    """A batch file and where it is.
-
-    Attributes
-    ----------
-    number : int
-    file : str
-    provider_file, provider_batch : str or None
-        Ids the provider gave; kept from the moment it gave them.
-    state : str
-        ``"written"``, ``"uploaded"``, ``"submitted"``, ``"fetched"`` or ``"ended"``.
-    """
-
-    number: int
-    file: str
-    provider_file: str | None
-    provider_batch: str | None
-    state: str
-
-
 def question_digest(questions: TripletSet) -> str:
     """SHA-256 of the ids, the triplets in the order shown, and the blocks."""
     digest = hashlib.sha256(json.dumps(list(questions.ids)).encode())
@@ -146,11 +125,13 @@ class Journal:
     path : Path
     facts : dict
         ``ids``, ``n_questions``, ``questions`` (their digest), their ``metadata``, ``judge`` (its description).
+    connection : sqlite3.Connection
+        For the modules beside this one, within :meth:`saying` and :meth:`transaction`.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
-        self._connection = connection
+        self.connection = connection
         self._origins: dict[tuple[str, str], int] = {}
         self._run: int | None = None
         self._lock: Any = None
@@ -200,10 +181,10 @@ class Journal:
             "judge": dict(judge),
         }
         try:
-            with made._saying("cannot be written"), made._transaction():
-                made._connection.execute(f"PRAGMA application_id={_APPLICATION}")
+            with made.saying("cannot be written"), made.transaction():
+                made.connection.execute(f"PRAGMA application_id={_APPLICATION}")
                 for statement in _TABLES.split(";"):
-                    made._connection.execute(statement)
+                    made.connection.execute(statement)
                 made._store_questions(questions, 0)
                 made._store_facts(facts)
         except BaseException:
@@ -264,7 +245,7 @@ class Journal:
         try:
             journal = cls(path, connect(path, write=write))
             journal._lock = lock
-            with journal._saying("cannot be opened"):
+            with journal.saying("cannot be opened"):
                 journal._prepare(write, max_mb, journal_mode, new)
         except BaseException:
             if lock is not None:
@@ -273,7 +254,7 @@ class Journal:
         return journal
 
     def _prepare(self, write: bool, max_mb: float | None, journal_mode: str | None, new: bool) -> None:
-        run = self._connection.execute
+        run = self.connection.execute
         if not new and run("PRAGMA application_id").fetchone()[0] != _APPLICATION:
             raise InputError("is no affectome journal", source=self.path, remedy="name the journal of a collection")
         if write:
@@ -293,20 +274,20 @@ class Journal:
 
     def _migrate(self) -> None:
         while (version := self.facts["affectome_schema"]) < SCHEMA:
-            with self._transaction():
+            with self.transaction():
                 for statement in _MIGRATIONS[version].split(";"):
-                    self._connection.execute(statement)
+                    self.connection.execute(statement)
                 self._store_facts({"affectome_schema": version + 1})
             self.facts["affectome_schema"] = version + 1
 
     def fold_log(self) -> None:
         """Bring the write-ahead log into the file, so that the file alone can be moved."""
-        with self._saying("cannot be written"):
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with self.saying("cannot be written"):
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Close the file and let others write."""
-        self._connection.close()
+        self.connection.close()
         if self._lock is not None:
             self._lock.__exit__(None, None, None)
             self._lock = None
@@ -343,7 +324,7 @@ class Journal:
                 remedy="say --accept-changes to add the others, or start another journal",
             )
         changed = {"questions": question_digest(questions), "n_questions": len(questions)}
-        with self._saying("cannot be written"), self._transaction():
+        with self.saying("cannot be written"), self.transaction():
             self._store_questions(questions, known // _CHUNK)
             self._store_facts(changed)
         self.facts.update(changed)
@@ -359,7 +340,7 @@ class Journal:
                 source=self.path,
                 remedy="restore the judge, start another journal, or say --accept-changes to mix their answers",
             )
-        with self._saying("cannot be written"), self._transaction():
+        with self.saying("cannot be written"), self.transaction():
             self._store_facts({"judge": dict(judge)})
         self.facts["judge"] = dict(judge)
 
@@ -389,17 +370,17 @@ class Journal:
 
     def question_chunks(self) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int32] | None]]:
         """Triplets and blocks, some ten thousand at a time."""
-        with self._saying("cannot be read"):
-            for rows, block in self._connection.execute("SELECT rows, block FROM questions ORDER BY chunk"):
+        with self.saying("cannot be read"):
+            for rows, block in self.connection.execute("SELECT rows, block FROM questions ORDER BY chunk"):
                 triplets = np.frombuffer(zlib.decompress(rows), "<i4").reshape(-1, 3)
                 yield triplets, None if block is None else np.frombuffer(zlib.decompress(block), "<i4")
 
     def states(self) -> NDArray[np.int8]:
         """OPEN, ANSWERED, FAILED or OUT for every question."""
         states = np.zeros(self.facts["n_questions"], np.int8)
-        with self._saying("cannot be read"):
+        with self.saying("cannot be read"):
             for state, table in ((FAILED, "failures"), (OUT, "batch_questions"), (ANSWERED, "answers")):
-                rows = self._connection.execute(f"SELECT question FROM {table}")
+                rows = self.connection.execute(f"SELECT question FROM {table}")
                 states[np.fromiter((row[0] for row in rows), np.int64)] = state
         return states
 
@@ -412,16 +393,16 @@ class Journal:
         tables += " JOIN origins o USING (origin)" if "o." in columns else ""
         tables += " LEFT JOIN texts t USING (question)" if "t." in columns else ""
         where = "WHERE a.question >= ? AND a.question < ? ORDER BY a.question"
-        with self._saying("cannot be read"):
-            rows = self._connection.execute(f"SELECT {columns} FROM {tables} {where}", (first, stop))
+        with self.saying("cannot be read"):
+            rows = self.connection.execute(f"SELECT {columns} FROM {tables} {where}", (first, stop))
             found: list[tuple[Any, ...]] = rows.fetchall()
         return found
 
     def totals(self) -> Totals:
         """Count what is there."""
-        run = self._connection.execute
+        run = self.connection.execute
         unanswered = "question NOT IN (SELECT question FROM answers)"
-        with self._saying("cannot be read"):
+        with self.saying("cannot be read"):
             slots = dict(run("SELECT choice, count(*) FROM answers GROUP BY choice").fetchall())
             soft, mass, latency = run("SELECT count(p_a), avg(mass), avg(latency) FROM answers").fetchone()
             sums = "total(prompt_tokens), total(completion_tokens), total(cached_tokens)"
@@ -454,8 +435,8 @@ class Journal:
 
     def last_run(self) -> tuple[float, float, int] | None:
         """Begin, last sign of life (seconds since 1970) and answers of the latest run."""
-        with self._saying("cannot be read"):
-            row = self._connection.execute(
+        with self.saying("cannot be read"):
+            row = self.connection.execute(
                 "SELECT began, seen, answered FROM runs WHERE answered > 0 ORDER BY run DESC"
             ).fetchone()
         return None if row is None else (row[0], row[1], row[2])
@@ -468,8 +449,8 @@ class Journal:
 
     def failures(self, most: int) -> list[tuple[int, str, str]]:
         """The latest questions that were given up and have no answer: question, reason, raw text."""
-        with self._saying("cannot be read"):
-            rows = self._connection.execute(
+        with self.saying("cannot be read"):
+            rows = self.connection.execute(
                 "SELECT question, reason, text FROM failures WHERE question NOT IN (SELECT question FROM answers) "
                 "ORDER BY failure DESC LIMIT ?",
                 (most,),
@@ -494,15 +475,15 @@ class Journal:
         now = time.time()
         row = (now, now, 0, __version__, json.dumps(self.facts["judge"]), json.dumps(server))
         self.facts["prices"] = None if prices is None else vars(prices)
-        with self._saying("cannot be written"), self._transaction():
+        with self.saying("cannot be written"), self.transaction():
             self._store_facts({"prices": self.facts["prices"]})
-            made = self._connection.execute("INSERT INTO runs VALUES (NULL, ?, ?, ?, ?, ?, ?)", row)
+            made = self.connection.execute("INSERT INTO runs VALUES (NULL, ?, ?, ?, ?, ?, ?)", row)
         self._run = made.lastrowid
 
     def server(self) -> dict[str, Any] | None:
         """What the judge of the latest run found the server able to do."""
-        with self._saying("cannot be read"):
-            row = self._connection.execute("SELECT server FROM runs ORDER BY run DESC").fetchone()
+        with self.saying("cannot be read"):
+            row = self.connection.execute("SELECT server FROM runs ORDER BY run DESC").fetchone()
         return None if row is None else json.loads(row[0])
 
     def record(self, replies: Sequence[tuple[int, Reply]]) -> None:
@@ -519,10 +500,10 @@ class Journal:
             raise RuntimeError("begin_run comes before record")
         now = time.time()
         answers, texts, failures = [], [], []
-        with self._saying("cannot be written"), self._transaction():
+        with self.saying("cannot be written"), self.transaction():
             for question, reply in replies:
                 cost = (reply.prompt_tokens, reply.completion_tokens, reply.cached_tokens)
-                rest = (reply.latency, reply.attempts, self._origin(reply.model, reply.server), self._run, now)
+                rest = (reply.latency, reply.attempts, self.origin(reply.model, reply.server), self._run, now)
                 if reply.failure is not None or reply.choice < 0:
                     reason = reply.failure or "unanswered"
                     failures.append((question, reason, *cost, *rest, reply.text))
@@ -533,105 +514,19 @@ class Journal:
                 answers.append((question, reply.choice, *soft, reply.mass, *cost, *rest, text))
                 if not short:
                     texts.append((question, reply.text))
-            run = self._connection.executemany
+            run = self.connection.executemany
             run(_INSERT_ANSWER.replace("INSERT", "INSERT OR IGNORE"), answers)
             run("INSERT OR IGNORE INTO texts VALUES (?, ?)", texts)
             run(_INSERT_FAILURE, failures)
-            self._connection.execute(
+            self.connection.execute(
                 "UPDATE runs SET seen = ?, answered = answered + ? WHERE run = ?", (now, len(answers), self._run)
             )
 
-    def absorb(self, other: Journal) -> tuple[int, int, int]:
-        """Take over the answers and failures of another journal of the same questions; where both answered, keep ours.
-
-        Returns
-        -------
-        Answers taken over, questions both had answered, and those of them on which the choices differ.
-        """
-        run = self._connection.execute
-        with self._saying("cannot be written"):
-            run("ATTACH ? AS other", (str(other.path.resolve()),))
-            try:
-                with self._transaction():
-                    run("CREATE TEMP TABLE run_map (old INTEGER PRIMARY KEY, new INTEGER)")
-                    run("CREATE TEMP TABLE origin_map (old INTEGER PRIMARY KEY, new INTEGER)")
-                    for old, *row in run("SELECT * FROM other.runs").fetchall():
-                        made = run("INSERT INTO runs VALUES (NULL, ?, ?, ?, ?, ?, ?)", row)
-                        run("INSERT INTO run_map VALUES (?, ?)", (old, made.lastrowid))
-                    for old, model, server in run("SELECT * FROM other.origins").fetchall():
-                        run("INSERT INTO origin_map VALUES (?, ?)", (old, self._origin(model, server)))
-                    both = "FROM other.answers o JOIN main.answers a USING (question)"
-                    shared, differ = run(f"SELECT count(*), total(o.choice <> a.choice) {both}").fetchone()
-                    run(
-                        "INSERT INTO main.texts SELECT * FROM other.texts "
-                        "WHERE question NOT IN (SELECT question FROM main.answers)"
-                    )
-                    maps = "JOIN run_map r ON r.old = o.run JOIN origin_map m ON m.old = o.origin"
-                    costs = "o.prompt_tokens, o.completion_tokens, o.cached_tokens, o.latency, o.attempts, m.new, r.new"
-                    taken = run(
-                        "INSERT OR IGNORE INTO main.answers SELECT o.question, o.choice, o.p_a, o.p_b, o.p_c, o.mass, "
-                        f"{costs}, o.at, o.text FROM other.answers o {maps}"
-                    ).rowcount
-                    run(
-                        f"INSERT INTO main.failures SELECT NULL, o.question, o.reason, {costs}, o.at, o.text "
-                        f"FROM other.failures o {maps}"
-                    )
-                    run("DROP TABLE run_map")
-                    run("DROP TABLE origin_map")
-            finally:
-                run("DETACH other")
-        return int(taken), int(shared), int(differ)
-
-    # -- batch files --------------------------------------------------------------------------------------------------
-
-    def add_batch(self, file: str, questions: Sequence[int]) -> int:
-        """Note that these questions are in a batch file; returns the batch's number."""
-        with self._saying("cannot be written"), self._transaction():
-            run = self._connection.execute
-            row = (file, "written", time.time())
-            batch = run("INSERT INTO batches VALUES (NULL, ?, NULL, NULL, ?, ?)", row).lastrowid
-            pairs = [(int(question), batch) for question in questions]
-            self._connection.executemany("INSERT OR REPLACE INTO batch_questions VALUES (?, ?)", pairs)
-        return int(batch or 0)
-
-    def batches(self) -> list[Batch]:
-        """All batch files, in the order they were written."""
-        columns = "batch, file, provider_file, provider_batch, state"
-        with self._saying("cannot be read"):
-            rows = self._connection.execute(f"SELECT {columns} FROM batches ORDER BY batch").fetchall()
-        return [Batch(*row) for row in rows]
-
-    def update_batch(self, batch: Batch) -> None:
-        """Keep what became of a batch."""
-        row = (batch.provider_file, batch.provider_batch, batch.state, time.time(), batch.number)
-        with self._saying("cannot be written"), self._transaction():
-            self._connection.execute(
-                "UPDATE batches SET provider_file = ?, provider_batch = ?, state = ?, at = ? WHERE batch = ?", row
-            )
-
-    def batches_of(self, questions: Iterable[int]) -> set[int]:
-        """Numbers of the batches that these questions are in."""
-        with self._saying("cannot be read"):
-            known = dict(self._connection.execute("SELECT question, batch FROM batch_questions").fetchall())
-        return {known[question] for question in questions if question in known}
-
-    def end_batch(self, batch: int) -> int:
-        """Take the questions of a batch back; returns how many of them are open again."""
-        with self._saying("cannot be written"), self._transaction():
-            run = self._connection.execute
-            left = run(
-                "SELECT count(*) FROM batch_questions WHERE batch = ? AND question NOT IN "
-                "(SELECT question FROM answers) AND question NOT IN (SELECT question FROM failures)",
-                (batch,),
-            ).fetchone()[0]
-            run("DELETE FROM batch_questions WHERE batch = ?", (batch,))
-            run("UPDATE batches SET state = 'ended' WHERE batch = ?", (batch,))
-        return int(left)
-
-    def _origin(self, model: str, server: str) -> int:
+    def origin(self, model: str, server: str) -> int:
+        """Number of a model on a server; a new one gets the next."""
         known = self._origins.get((model, server))
         if known is None:
-            run = self._connection.execute
+            run = self.connection.execute
             run("INSERT OR IGNORE INTO origins VALUES (NULL, ?, ?)", (model, server))
             row = run("SELECT origin FROM origins WHERE model = ? AND server = ?", (model, server)).fetchone()
             known = self._origins[model, server] = int(row[0])
@@ -644,26 +539,27 @@ class Journal:
             block = None
             if questions.block is not None:
                 block = zlib.compress(np.ascontiguousarray(questions.block[rows], "<i4").tobytes(), 1)
-            self._connection.execute("INSERT OR REPLACE INTO questions VALUES (?, ?, ?)", (chunk, triplets, block))
+            self.connection.execute("INSERT OR REPLACE INTO questions VALUES (?, ?, ?)", (chunk, triplets, block))
 
     def _store_facts(self, facts: Mapping[str, Any]) -> None:
         rows = [(name, json.dumps(value)) for name, value in facts.items()]
-        self._connection.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", rows)
+        self.connection.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", rows)
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
+    def transaction(self) -> Iterator[None]:
+        """All that is written inside is on disk at the end, or none of it."""
+        self.connection.execute("BEGIN IMMEDIATE")
         try:
             yield
-            self._connection.execute("COMMIT")
+            self.connection.execute("COMMIT")
         except BaseException:
-            if self._connection.in_transaction:  # a full disk has rolled it back already
-                self._connection.execute("ROLLBACK")
+            if self.connection.in_transaction:  # a full disk has rolled it back already
+                self.connection.execute("ROLLBACK")
             self._origins.clear()  # some of them may have been rolled back
             raise
 
     @contextmanager
-    def _saying(self, what: str) -> Iterator[None]:
+    def saying(self, what: str) -> Iterator[None]:
         """Turn SQLite's faults into one sentence."""
         try:
             yield

@@ -70,7 +70,7 @@ def merge_journals(
         with Journal.create(building, questions, facts["judge"]) as merged:
             for number, path in enumerate(paths, start=1):
                 with Journal.open(path) as other:
-                    _, both, differ = merged.absorb(other)
+                    _, both, differ = _absorb(merged, other)
                 shared, differing = shared + both, differing + differ
                 tell(number, len(paths), detail=path.name)
             totals = merged.totals()
@@ -101,6 +101,48 @@ def _check(path: Path, facts: dict[str, object], server: object, reference: Path
             )
         if journal.totals().n_out:
             raise InputError("has questions out in batch files", source=path, remedy="ingest their results first")
+
+
+def _absorb(into: Journal, other: Journal) -> tuple[int, int, int]:
+    """Take over the answers and failures of another journal of the same questions; where both answered, keep ours.
+
+    Returns
+    -------
+    Answers taken over, questions both had answered, and those of them on which the choices differ.
+    """
+    run = into.connection.execute
+    with into.saying("cannot be written"):
+        run("ATTACH ? AS other", (str(other.path.resolve()),))
+        try:
+            with into.transaction():
+                run("CREATE TEMP TABLE run_map (old INTEGER PRIMARY KEY, new INTEGER)")
+                run("CREATE TEMP TABLE origin_map (old INTEGER PRIMARY KEY, new INTEGER)")
+                for old, *row in run("SELECT * FROM other.runs").fetchall():
+                    made = run("INSERT INTO runs VALUES (NULL, ?, ?, ?, ?, ?, ?)", row)
+                    run("INSERT INTO run_map VALUES (?, ?)", (old, made.lastrowid))
+                for old, model, server in run("SELECT * FROM other.origins").fetchall():
+                    run("INSERT INTO origin_map VALUES (?, ?)", (old, into.origin(model, server)))
+                both = "FROM other.answers o JOIN main.answers a USING (question)"
+                shared, differ = run(f"SELECT count(*), total(o.choice <> a.choice) {both}").fetchone()
+                run(
+                    "INSERT INTO main.texts SELECT * FROM other.texts "
+                    "WHERE question NOT IN (SELECT question FROM main.answers)"
+                )
+                maps = "JOIN run_map r ON r.old = o.run JOIN origin_map m ON m.old = o.origin"
+                costs = "o.prompt_tokens, o.completion_tokens, o.cached_tokens, o.latency, o.attempts, m.new, r.new"
+                taken = run(
+                    "INSERT OR IGNORE INTO main.answers SELECT o.question, o.choice, o.p_a, o.p_b, o.p_c, o.mass, "
+                    f"{costs}, o.at, o.text FROM other.answers o {maps}"
+                ).rowcount
+                run(
+                    f"INSERT INTO main.failures SELECT NULL, o.question, o.reason, {costs}, o.at, o.text "
+                    f"FROM other.failures o {maps}"
+                )
+                run("DROP TABLE run_map")
+                run("DROP TABLE origin_map")
+        finally:
+            run("DETACH other")
+    return int(taken), int(shared), int(differ)
 
 
 def _remove(path: Path) -> None:

@@ -1,6 +1,6 @@
 """Who answers. Every judge takes a batch of questions and gives choices, and probabilities where it has them."""
 
-from affectome.judges._chat import ChatJudge, ChatSession
+from affectome.judges._chat import ChatJudge
 from affectome.judges._config import read_judge
 from affectome.judges._features import FeatureJudge
 from affectome.judges._io import model_identity
@@ -11,6 +11,7 @@ from affectome.judges._probe import CONSTRAINTS, Abilities
 from affectome.judges._prompts import PROMPTS, Prompt, load_prompt
 from affectome.judges._protocol import Answers, Judge, Reply, ask
 from affectome.judges._sentences import encode_captions
+from affectome.judges._session import ChatSession
 from affectome.judges._transport import RequestFailed, Transport
 
 __all__ = [
