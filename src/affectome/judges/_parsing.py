@@ -191,6 +191,8 @@ class _Reading:
         if match.groupdict().get("other") or self._taken_back(match, start, stop, formal=form.formal):
             return None
         if form.slot_first:
+            if say.NOT_SUBJECT.search(self.text, start, place) and not say.EMOTIONS_OF.search(self.text, start, place):
+                return None
             if self._listed_before(place):
                 return _Conclusion(match.start(), match.end(), frozenset([0, 1, 2]), True) if form.firm else None
             slots, end = frozenset([slot_of(self.text[place])]), match.end()
@@ -198,6 +200,9 @@ class _Reading:
                 return None
         else:
             slots, end = self._listed(place)
+            also = say.ALSO.match(self.text, end)
+            if also is not None:
+                slots |= {slot_of(also["slot"])}
             if self._runs_on(match, end, form) or (form.alone and len(slots) > 1):
                 return None
         echo = len(slots) == 3 and "<" in self.text[match.start() : place + 1]
@@ -214,10 +219,18 @@ class _Reading:
             or text[stop : stop + 1] == "?"
         ):
             return True
-        if say.CONDITION.search(before) or say.CONDITION.search(after):
+        if say.CONDITION.search(before) or say.CONDITION.search(after) or self._disowned(place, after):
             return True
         sentence = text[start:stop]
         return not formal and say.OTHER_ASPECT.search(sentence) is not None and not say.EMOTION.search(sentence)
+
+    def _disowned(self, place: int, after: str) -> bool:
+        """Whether the rest of the sentence takes the conclusion back, or sets another slot against it."""
+        later = say.TAKEN_BACK_LATER.search(after)
+        if later is None:
+            return False
+        other = re.search(ANY, later[0])
+        return other is None or slot_of(other[0]) != slot_of(self.text[place])
 
     def _sentence(self, start: int, stop: int) -> tuple[int, int]:
         """Bounds of the sentence around a match."""
@@ -275,14 +288,21 @@ class _Reading:
         heads = [(number, head) for number, (a, b) in enumerate(lines) if (head := say.HEAD.match(self.text, a, b))]
         last = say.BARE_LINE.fullmatch(self.text, *lines[-1]) if lines else None
         if last is not None and self._may_end(slot_of(last["slot"]), [head for n, head in heads if n < len(lines) - 1]):
-            slots, _ = self._listed(last.start("slot"))
+            slots = frozenset(slot_of(mark) for mark in re.findall(ANY, last[0]))
             yield _Conclusion(last.start(), last.end(), slots, True)
         opening = say.OPENING.match(self.text)
-        if opening is None or (last is not None and len(lines) == 1):
-            return
-        others = {slot_of(head["slot"]) for number, head in heads if number} - {slot_of(opening["slot"])}
-        if not others and say.REASONED.search(self.text, opening.end("slot")):
+        if opening is not None and self._answers_first(opening):
             yield _Conclusion(0, opening.end(), frozenset([slot_of(opening["slot"])]), True)
+
+    def _answers_first(self, opening: re.Match[str]) -> bool:
+        """Whether a slot at the beginning is the answer, and not the first head of a list or description."""
+        text, slot = self.text, slot_of(opening["slot"])
+        if any(slot_of(head["slot"]) != slot for head in say.ANY_HEAD.finditer(text, opening.end("slot"))):
+            return False
+        if "\n" in opening["end"] and say.REASON_LINE.match(text, opening.end() - 1):
+            return True
+        compared = say.COMPARED.search(text, opening.end("slot"))
+        return compared is not None and not say.TAKEN_BACK_BEFORE.search(text, opening.end(), compared.start())
 
     def _may_end(self, slot: int | None, heads: list[re.Match[str]]) -> bool:
         """A slot on the last line concludes, unless it is the next head of a list that was cut off there."""

@@ -44,7 +44,9 @@ _WORD_START = rf"(?<![^\W_{_CJK}])"
 _OPEN, _CLOSE = r"[(\[<{\"':]{0,3}", r"[)\]>}\"']{0,3}"
 _SLOT = rf"{_OPEN} ?(?P<slot>{ANY})"
 _SURE = rf"{_OPEN} ?(?P<slot>{NAMED})"
-_AND = r"(?:,? ?and/or|,? and|,? or|,? plus|, | ?[/&|+、] ?| vs\.?| und| oder| y| o| u| et| ou| e| и| или|,? ?(?:或者?|还是|和|与|及|以及|か|または|もしくは|と))"
+# As the subject of a sentence; a label that may be an ordinary word or number only where the sentence begins, or in brackets.
+_TOPIC = rf"{_OPEN} ?(?P<slot>{NAMED}|(?:(?<![^\n])|(?<=[.!?;,] )|(?<=[(<\[\"'])){ANY})"
+_AND = r"(?:,? ?and/or|,? and|,? or|,? plus|, ?|; ?|,? (?:then|followed by|as well as|along with|together with|sowie|bzw\.|beziehungsweise|ó|ainsi que|así como)| ?[/&|+、] ?| vs\.?| und| oder| y| o| u| et| ou| e| и| или|,? ?(?:或者?|还是|和|与|及|以及|か|または|もしくは|と))"
 _LOOSE_AND = r"(?: ?and/or|,? and|,? or| ?[/&|+、] ?| und| oder| y| o| u| et| ou| e| и| или| ?(?:或者?|还是|和|与|及|か|または|と))"
 _ADVERB = (
     r"(?:clearly|definitely|obviously|probably|most likely|likely|therefore|thus|then|indeed|really|certainly|undoubtedly|surely|simply|just"
@@ -86,7 +88,7 @@ _ODD = rf"(?:the |my |an? |our |el |la |le |o |a |der |die |das |самое |)?(
 _NOT_MORE = rf"(?! ?(?:is|:|=|would be|must be) )(?! (?:from|to|than) (?:the )?{ANY}{_CLOSE}(?!,? (?:and|or) {ANY}))"
 _SUBJECT = r"(?:'s)?(?: emotions?| emotional \w+| mood| tone)?(?: ?\([^()\n]{0,80}\))?"
 _STANDS = (
-    rf"(?: (?:very |most |quite |so |{_ADVERB} ){{0,2}}(?:stands? out|sticks out|differs?(?! (?:from|to) {ANY})|does not (?:belong|fit)|doesn't (?:belong|fit)"
+    rf"(?: (?:very |most |quite |so |{_ADVERB} ){{0,2}}(?:stands? out|sticks out|differs?\b(?!(?: \w+){{0,3}} (?:from|to) {ANY})|does not (?:belong|fit)|doesn't (?:belong|fit)"
     rf"|(?:is|are|feels|seems|evokes|elicits|has|conveys)[^.,;:!?\n{ODD}\ue000-\ue006]{{0,50}}(?:different|distinct\w*|unlike|contrast\w*|dissimilar)[^.;:!?\n\ue000-\ue006]{{0,40}}{OTHERS}"
     rf"|is [^.,;:!?\n\ue000-\ue006]{{0,20}}(?:different|distinct|dissimilar|unlike) (?:from |to )?(?:both )?(?P<one>{NAMED}),? (?:and|or) (?P<two>{NAMED}))"
     rf"| (?:es|se) (?:muy )?(?:diferente|distint[oa]|diferencia|distingue) (?:de )?{OTHERS}"
@@ -115,26 +117,26 @@ FORMS = (
     ),
     Form(
         _compile(
-            rf"{_SURE}{_CLOSE}(?P<fill>{_SUBJECT}(?:, [^,.;:!?\n\ue000-\ue011]{{1,60}},)?) ?{_IS} (?:{_ADVERB} ){{0,2}}{_ODD}{_NOT_MORE}"
+            rf"{_TOPIC}{_CLOSE}(?P<fill>{_SUBJECT}(?:, [^,.;:!?\n\ue000-\ue011]{{1,60}},)?) ?{_IS} (?:{_ADVERB} ){{0,2}}{_ODD}{_NOT_MORE}"
         ),
         slot_first=True,
     ),
     Form(
         _compile(
-            rf"{_SURE}{_CLOSE}(?P<fill>)(?: ?(?:是|が|は|—|–|это|为)? ?(?:{_ADVERB} )?{ODD}| (?:the |our |el |la |le |o |der |die |das ){ODD}){_NOT_MORE}"
+            rf"{_TOPIC}{_CLOSE}(?P<fill>)(?: ?(?:是|が|は|—|–|это|为)? ?(?:{_ADVERB} )?{ODD}| (?:the |our |el |la |le |o |der |die |das ){ODD}){_NOT_MORE}"
         ),
         slot_first=True,
     ),
     Form(
         _compile(
-            rf"{_SURE}{_CLOSE}(?P<fill>{_SUBJECT}) (?:is|would be|was) (?:{_ADVERB} )?(?:my|the) (?:final |correct |right )?(?:answer|choice|pick|selection)\b"
+            rf"{_TOPIC}{_CLOSE}(?P<fill>{_SUBJECT}) (?:is|would be|was) (?:{_ADVERB} )?(?:my|the) (?:final |correct |right )?(?:answer|choice|pick|selection)\b"
         ),
         slot_first=True,
         formal=True,
     ),
     Form(
         _compile(
-            rf"{_WORD_START}(?:I|we|I'd|I'll|I'm|let's|ich|yo|je|j'|я|eu|me|and|would|have to|must|will)(?P<fill>(?: (?:would|will|have to|must|shall|can|{_ADVERB}|had to|only|also|am)){{0,3}}) ?"
+            rf"{_WORD_START}(?:I|we|I'd|I'll|I'm|let's|ich|yo|je|j'|я|eu|me)(?P<fill>(?: (?:would|will|have to|must|shall|can|{_ADVERB}|had to|only|also|am)){{0,3}}) ?"
             rf"{_CHOOSE}:? {_LEAD}{_SLOT}"
         )
     ),
@@ -165,10 +167,12 @@ FORMS = (
             rf"(?:^|\n|[。]){_OPEN}(?P<slot>{NAMED}){_CLOSE}(?:です|だと思います|を選びます|を選択します|だ|项|项。|個|吧|を選ぶ)[.。! ]*(?=\n|$)"
         )
     ),
-    Form(_compile(rf"{_SURE}{_CLOSE}(?P<fill>)(?:を選びます|を選択します|を選びました|だと思います)"), slot_first=True),
+    Form(
+        _compile(rf"{_TOPIC}{_CLOSE}(?P<fill>)(?:を選びます|を選択します|を選びました|だと思います)"), slot_first=True
+    ),
     Form(
         _compile(
-            rf"^{_SURE}{_CLOSE}(?P<fill>),? (?:because|since|as it|weil|porque|parce que|потому что|因为|なぜなら)"
+            rf"^{_TOPIC}{_CLOSE}(?P<fill>),? (?:because|since|as it|weil|porque|parce que|потому что|因为|なぜなら)"
         ),
         slot_first=True,
     ),
@@ -178,7 +182,7 @@ FORMS = (
         ),
         alone=True,
     ),
-    Form(_compile(rf"{_SURE}{_CLOSE}(?P<fill>{_SUBJECT}){_STANDS}"), firm=False, slot_first=True),
+    Form(_compile(rf"{_TOPIC}{_CLOSE}(?P<fill>{_SUBJECT}){_STANDS}"), firm=False, slot_first=True),
 )
 
 ANSWER_NONE = _compile(
@@ -200,14 +204,30 @@ SUBORDINATE = _compile(
 TAKEN_BACK_BEFORE = _compile(
     r"(?:\b|(?<=n))(?:not|n't|never|neither|nor|cannot|hardly|nobody|without|ruled?|ruling|exclud\w*|reject\w*|eliminat\w*|dismiss\w*|unlikely|doubt\w*|wrong\w*"
     r"|incorrect\w*|mistak\w*|false|whether|unless|suppos\w*|assum\w*|imagine|pretend|hypothe\w*|could|might|may|maybe|perhaps|possibl[ey]|argu\w*|at first"
-    r"|initially|first glance|tempt\w*|superficially|wonder\w*|for example|e\.g\.|say why|explain why|not sure|unsure|uncertain|torn|either|or|almost"
+    r"|initially|first glance|tempt\w*|superficially|wonder\w*|examples?|e\.g\.|(?:this|the) (?:form|format)|should|disagree|say why|explain why|not sure|unsure|uncertain|torn|either|or|almost"
     r"|consider (?:whether|if|that)|see (?:if|whether)|check (?:if|whether)|no (?:way|reason|evidence)|instead of|rather than|nobody"
     r"|no (?:creo|pienso|es)|tal vez|quizás?|nicht|kein\w*|vielleicht|könnte|möglicherweise|ne|n'est|pas|peut-être|pourrait|не|может|возможно|não|talvez|pode)(?!\w)"
-    r"|n't\b|不是|并非|不认为|不認為|没有|可能|也许|或许|如果|かもしれ|もし"
+    r"|n't\b|不(?!同|一样|仅|过)|没|并非|可能|除了|也许|或许|如果|かもしれ|もし"
 )
 TAKEN_BACK_AFTER = _compile(
     r"[)\]>}\"']{0,3},? ?(?:(?:is|was|would be|seems) (?:not|wrong|incorrect|excluded|eliminated|ruled out|unlikely|probably not)|isn't|wasn't|(?:is|was) (?:the )?(?:wrong|incorrect)"
-    r"|(?:maybe|perhaps|possibly|I guess\?|or not|not really|if|only if|unless)\b|\?|(?:では|じゃ)(?:ない|ありません|なく)|かもしれ|でしょうか|(?:吗|嗎|呢|么)|不是|in terms of ?$)"
+    r"|(?:maybe|perhaps|possibly|I guess\?|or not|not really|if|only if|unless)\b|\?|(?:では|じゃ)(?:ない|ありません|なく)|でも|とは|も(?!っ)|かもしれ|でしょうか|(?:吗|嗎|呢|么)|不是|in terms of ?$)"
+)
+#: What the rest of the sentence may say to the same effect; then, with another slot after it, a rival.
+TAKEN_BACK_LATER = _compile(
+    rf"\bor (?:so|not|at least|maybe|perhaps)\b|so it (?:seems|appears)|\bat first\b|\bI disagree\b|\buntil\b|(?:ない|ません|なかった)[^\w]*$"
+    rf"|\b(?:but|though|although|yet|however|except)\b[^.\n]{{0,60}}{ANY}(?! (?:and|or) {ANY})"
+)
+#: "The second half of A is ...": the slot is not the subject; but the emotions of A are.
+NOT_SUBJECT = _compile(
+    r"\b(?:of|in|after|before|than|from|like|unlike|with|by|between|to|except|without|but|not|no|nor|as|non-?) ?(?:the )?[(\[<{\"']{0,3}$"
+)
+EMOTIONS_OF = _compile(
+    r"\b(?:emotions?|feelings?|moods?|tone|affect|emotional \w+)(?: \w+){0,2} (?:of|in|by|from) ?(?:the )?[(\[<{\"']{0,3}$"
+)
+#: Another slot in the few words that follow an answer, unless it is set against it.
+ALSO = _compile(
+    rf"{_CLOSE}[^\w\ue000-\ue006\n]*(?:(?!(?:not|over|unlike|nor|rather|instead|vs)\b)[^\W\d_]+[^\w\ue000-\ue006\n]*){{0,2}}(?P<slot>{ANY}){_CLOSE}[^\w\n]*(?:\n|$)"
 )
 CONDITION = _compile(
     r"\bif\b(?! (?:I|we|you|one) (?:had to|must|have to|were to|absolutely)\b)(?! forced)|\bunless\b|\bdepend(?:s|ing)\b|\bnot (?:entirely |completely |quite )?(?:sure|certain)\b|\b(?:unsure|uncertain)\b"
@@ -235,7 +255,9 @@ STANDS_OUT = _compile(
     rf"[^.;!?\n\ue000-\ue006]{{0,90}}(?:{ODD}|{OTHERS}|stands? out|differs? (?:the )?most|correct|right\b|my (?:answer|choice|pick)|does(?:n't| not) (?:fit|belong)|です|である|だ)"
 )
 #: A second possibility that names no slot ("B or D"), or that was cut off.
-OPEN_END = _compile(rf"{_CLOSE}(?:,? (?:or|oder|o|ou|или|and/or|vs)(?!\w)| ?(?:或|还是|または|もしくは|/|か(?!ら))|,? (?:and|und|y|et|и)$)")
+OPEN_END = _compile(
+    rf"{_CLOSE}(?:,? (?:or|oder|o|ou|или|and/or|vs)(?!\w)| ?(?:或|还是|または|もしくは|/|か(?!ら))|,? (?:and|und|y|et|и)$)"
+)
 HEADING = _compile(rf"{_CLOSE} ?(?::|=| [-–—] )")
 OTHER_HEADING = _compile(rf"(?:[\n,;.] ?){_OPEN}{ANY}{_CLOSE} ?(?::|=| [-–—] )")
 LIST_MORE = _compile(
@@ -248,7 +270,8 @@ _RIVAL = _compile(
 )
 _RIVAL_SUBJECT = _compile(
     rf"(?P<slot>{ANY}){_CLOSE}(?: (?:could|might|may)(?: also| just as well| equally| well| as well)*(?: be\b)?(?: the)?(?: ?{ODD}| chosen| an?| considered| argued| work| qualify| too|[.,!\n]|$)"
-    rf"| (?:is|would be|was)(?: also| just as| equally| another| a)+(?: (?:good|strong|close|valid))? (?:possib\w+|plausible|candidate|option|contender|likely|choice|valid|defensible|different|{ODD}))"
+    rf"| (?:is|would|could|might|may|can|was)\b(?: (?:also|just|as|equally|be|another|an?|well|quite|almost|nearly|the|very|good|strong|close)){{0,5}}(?: (?:possib\w+|plausible|candidate|option"
+    rf"|contender|likely|choice|valid|defensible)| ?(?<=also )(?:different|{ODD})))"
 )
 
 
@@ -282,10 +305,15 @@ BARE_LINE = _compile(
     rf"{_OPEN} ?{_SLOT}{_CLOSE}(?: ?[(,/|=-] ?{_OPEN}{ANY}{_CLOSE})?(?: ?(?:or|and|oder|o|ou|и|или|和|或) {_OPEN}{ANY}{_CLOSE})?[ .!。)]{{0,4}}"
 )
 HEAD = _compile(rf"(?:\d+[.)] )?{_OPEN} ?(?P<slot>{ANY}){_CLOSE} ?(?:[:.)=,]|-|–|—|\(|$|\n)")
-OPENING = _compile(rf"{_OPEN} ?(?P<slot>{NAMED}){_CLOSE} ?(?:[.,):;!]|\n|-|–|—|$)(?! ?\d)")
-REASONED = _compile(
-    rf"{OTHERS}|\b(?:because|reason\w*|explanation|rationale|justification|unlike|whereas|most different|differs?|stands out|{ODD})\b|{ODD}|\bboth\b|因为|理由|なぜなら|porque|weil|parce que|потому"
+OPENING = _compile(
+    rf"(?:[(\[<{{\"'] ?)?(?P<slot>{NAMED})(?:(?<=[(\[<{{\"'].)[)\]>}}\"'])?(?P<end>[.!]?{_CLOSE} ?\n|[.,);!–—-](?! ?\d))"
 )
+#: What makes a slot at the beginning an answer: a comparison, or a reason on a line of its own.
+COMPARED = _compile(rf"(?:\b(?:unlike|from|than|whereas|while|but)|[.;,)–—-]|\n) ?{OTHERS}")
+REASON_LINE = _compile(
+    r"\n(?:(?:my |the )?(?:reason(?:ing)?|explanation|rationale|justification)\b ?[:.\n]|because it\b|理由|原因|begründung|justificación|razón|raison|причина|motivo)"
+)
+ANY_HEAD = _compile(rf"(?P<slot>{ANY}){_CLOSE} ?(?:[:.)=](?!\w)|\n)")
 FINISHED = re.compile(r"[.!?。\"')\]}>*…][)\]}\"'>]*$|[\ue000-\ue003][)\]}\"'>.]*$")
 
 #: A request to refuse is not to be parsed, whatever labels it holds.
