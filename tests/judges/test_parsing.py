@@ -241,7 +241,24 @@ def test_text_without_letters_and_numbers_is_unparsed(text):
 @given(
     st.lists(
         st.sampled_from(
-            "joy fear calm tense people walk along beaches evoking sadness however emotions differ answer is odd".split()
+            [
+                "joy",
+                "fear",
+                "calm",
+                "tense",
+                "people",
+                "walk",
+                "along",
+                "beaches",
+                "evoking",
+                "sadness",
+                "however",
+                "emotions",
+                "differ",
+                "answer",
+                "is",
+                "odd",
+            ]
         ),
         max_size=60,
     )

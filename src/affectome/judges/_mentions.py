@@ -29,18 +29,23 @@ _START, _END = rf"(?<!{_LETTER})", rf"(?!{_LETTER})"
 _OPEN, _CLOSE = r"[(\[<{\"']", r"[)\]>}\"']"
 
 _NOUNS = (
-    r"videos?|vid[ée]os|clips?|videoclips?|options?|choices?|items?|numbers?|no\.|candidates?|stimul(?:us|i)|films?|movies?|images?"
-    r"|pictures?|captions?|descriptions?|answer|vídeos?|opci[oó]n|número|clipe|opção|vidéos?|extraits?|numéro|nummer|option"
-    r"|видео|клип|ролик|видеоролик|вариант|номер|видео номер|视频片段|视频|視頻|影片|短片|片段|选项|選項|選択肢|動画|ビデオ|映像|クリップ"
+    r"videos?|vid[ée]os|clips?|videoclips?|options?|choices?|items?|numbers?|no\.|candidates?|stimul(?:us|i)|films?"
+    r"|movies?|images?"
+    r"|pictures?|captions?|descriptions?|answer|vídeos?|opci[oó]n|número|clipe|opção|vidéos?|extraits?|numéro|nummer"
+    r"|option"
+    r"|видео|клип|ролик|видеоролик|вариант|номер|видео номер|视频片段|视频|視頻|影片|短片|片段|选项|選項|選択肢|動画"
+    r"|ビデオ|映像|クリップ"
 )
 _ORDINAL_NOUNS = (
-    r"videos?|clips?|ones?|options?|films?|movies?|items?|choices?|candidates?|stimulus|images?|pictures?|captions?|descriptions?"
+    r"videos?|clips?|ones?|options?|films?|movies?|items?|choices?|candidates?|stimulus|images?|pictures?|captions?"
+    r"|descriptions?"
     r"|vídeos?|clipes?|opci[oó]n|opção|vidéos?|extraits?|видео|клип|ролик|видеоролик|вариант"
 )
 _ORDINALS = (
     r"first|1st|prim(?:er|ero|era|eiro|eira)|erste[rsnm]?|premi[eè]re?|перв(?:ое|ый|ая|ого|ом|ую)",
     r"second|2nd|middle|segund[oa]|zweite[rsnm]?|deuxième|seconde|2e|втор(?:ое|ой|ая|ого|ом|ую)",
-    r"third|3rd|last|final|tercer[oa]?|terceir[oa]|últim[oa]|dritte[rsnm]?|letzte[rsnm]?|troisième|derni[eè]re?|3e|трет(?:ье|ий|ья|ьего)"
+    r"third|3rd|last|final|tercer[oa]?|terceir[oa]|últim[oa]|dritte[rsnm]?|letzte[rsnm]?|troisième|derni[eè]re?|3e"
+    r"|трет(?:ье|ий|ья|ьего)"
     r"|последн(?:ее|ий|яя|его)",
 )
 _DIGITS = (
@@ -53,33 +58,47 @@ _AND = r"(?:, ?(?:and|or) |, ?| ?[/&] ?| (?:and|or|und|oder|y|o|et|ou|e|и|ил�
 
 # What may stand after a word that is only a label where it is not an article, a pronoun or a count.
 _VERB = (
-    r"is|was|evokes?|differs?|stands|seems|appears|shows|elicits|conveys|portrays|depicts|displays|contains|presents|features|focuses|feels"
+    r"is|was|evokes?|differs?|stands|seems|appears|shows|elicits|conveys|portrays|depicts|displays|contains|presents"
+    r"|features|focuses|feels"
     r"|has|remains|ist|est|es|é|doesn't|isn't|does|отличается|unterscheidet|passt|diffère"
 )
 _STOP = r"(?= ?(?:$|[\n.,;:!?)\]}>\"'/|&=→–—]|-(?!\w)| - ))"
-_TIGHT = rf"(?:{_STOP}|(?= (?:{_VERB}|and|or|nor|plus|because|since|as|while|whereas|but|with|than|und|oder|et|ou|y|o|e|и|или|the|this)\b)|(?=[{_CJK}]))"
+_TIGHT = (
+    rf"(?:{_STOP}|(?= (?:{_VERB}|and|or|nor|plus|because|since|as|while|whereas|but|with|than|und|oder|et|ou|y|o|e|и"
+    rf"|или|the|this)\b)|(?=[{_CJK}]))"
+)
 
 _ODD_PHRASES = (
     r"odd[ -]?(?:one|man|video|clip)(?:s?[ -]?out)?|outlier|exception|anomaly"
-    r"|(?<!two )most (?:(?:\w+ly|obviously) )?(?:different|distinct(?:ive)?|dissimilar|unlike|unique|divergent|deviating|deviant)"
+    r"|(?<!two )most (?:(?:\w+ly|obviously) )?(?:different|distinct(?:ive)?|dissimilar|unlike|unique|divergent"
+    r"|deviating|deviant)"
     r"(?: (?:video|clip|one|option)\b)?(?: emotionally)?"
-    r"|(?:noticeably|emotionally|clearly|markedly|distinctly|very) different (?:one|video|clip)|different (?:one|video|clip)"
+    r"|(?:noticeably|emotionally|clearly|markedly|distinctly|very) different (?:one|video|clip)|different (?:one"
+    r"|video|clip)"
     r"|least (?:similar|alike|like)(?: (?:video|clip|one)\b)?"
-    r"|(?:one|video|clip|option) (?:that|which|whose emotions?(?: \w+)?|with emotions that) (?:(?:most |clearly |noticeably )?differs?(?: (?:the )?most)?"
-    r"|(?:clearly )?stands? out(?: the most)?|(?:is|are) (?:(?:the )?most |noticeably |clearly |emotionally )?(?:different|distinct)"
-    r"|(?:doesn't|does not) (?:belong|fit(?: in)?)|(?:evokes|elicits) (?:the most |noticeably |clearly )?(?:different|distinct) emotions?)"
+    r"|(?:one|video|clip|option) (?:that|which|whose emotions?(?: \w+)?|with emotions that) (?:(?:most |clearly "
+    r"|noticeably )?differs?(?: (?:the )?most)?"
+    r"|(?:clearly )?stands? out(?: the most)?|(?:is|are) (?:(?:the )?most |noticeably |clearly "
+    r"|emotionally )?(?:different|distinct)"
+    r"|(?:doesn't|does not) (?:belong|fit(?: in)?)|(?:evokes|elicits) (?:the most |noticeably "
+    r"|clearly )?(?:different|distinct) emotions?)"
     r"|最(?:为)?(?:不同|不一样|与众不同|與眾不同|特别|突出)(?:的(?:一个|那个|视频|是)?)?|与众不同|與眾不同|异类"
     r"|仲間外れ|(?:最も|一番)(?:異なる|違う|異なっている|異質な)(?:もの|動画|ビデオ|の)?|異なる(?:もの|動画)"
-    r"|más diferente|más distint[oa]|que más difiere|intrus[oa]|diferente(?= es )|mais diferente|que mais difere|intruso"
+    r"|más diferente|más distint[oa]|que más difiere|intrus[oa]|diferente(?= es )|mais diferente|que mais difere"
+    r"|intruso"
     r"|außenseiter|ausreißer|(?<!\w)am (?:unterschiedlichsten|deutlichsten anders)|am meisten (?:anders|verschieden)"
     r"|plus différente?|l'intruse?|intruse?"
     r"|лишн(?:ее|ий|яя)(?: видео)?|(?:больше|сильнее) всего отличается|отличается (?:больше|сильнее) (?:всего|всех)"
     r"|сам(?:ое|ый) (?:отличающееся|непохожее|непохожий)"
 )
 _OTHERS_PHRASES = (
-    r"the (?:other (?:two|2|ones?|videos|clips)(?: (?:videos|clips|ones))?|others|rest|remaining (?:two|ones|videos|clips)(?: (?:videos|clips))?)"
-    r"|other two(?: (?:videos|clips))?|los otros dos|las otras dos|los demás|den (?:beiden )?anderen(?: beiden)?(?: videos)?|des (?:deux )?autres"
-    r"|от (?:двух )?(?:остальных|других)|dos outros(?: dois)?|(?:其他|其它|另外|其余)(?:的)?(?:两|二|2)?(?:个|者|段)?(?:视频)?|(?:他|ほか)の(?:2|二)つ"
+    r"the (?:other (?:two|2|ones?|videos|clips)(?: (?:videos|clips|ones))?|others|rest|remaining (?:two|ones|videos"
+    r"|clips)(?: (?:videos|clips))?)"
+    r"|other two(?: (?:videos|clips))?|los otros dos|las otras dos|los demás"
+    r"|den (?:beiden )?anderen(?: beiden)?(?: videos)?|des (?:deux )?autres"
+    r"|от (?:двух )?(?:остальных|других)|dos outros(?: dois)?|(?:其他|其它|另外|其余)(?:的)?(?:两|二|2)?(?:个|者"
+    r"|段)?(?:视频)?|(?:他"
+    r"|ほか)の(?:2|二)つ"
 )
 
 
@@ -145,16 +164,19 @@ class Mentions:
         nth = rf"(?:{ordinal})(?: (?:{_ORDINAL_NOUNS}){_END}(?! (?:two|three|2|3)\b)|(?={_AND}{_THE}(?:{ordinal})\b))"
         bare = rf"the (?:first|second|third|last|middle){_END}(?:{_STOP}|(?= (?:{_VERB}|because|since)\b))"
         sinic = (
-            rf"第(?P<cn>[一二三1-3])(?:(?:个|個|段|部|条|支|则|號|号|幕)(?:视频片段|视频|視頻|影片|短片|片段|选项)?|(?:视频|視頻|影片|短片|片段|选项))"
-            rf"|(?P<cn2>[一二三1-3])(?:号(?:视频|影片)?|(?:番目|つ目|本目|個目)(?:の(?:動画|ビデオ|映像|クリップ|もの))?)"
-            rf"|(?P<cn3>最后一个(?:视频|影片|片段)?|最後一個(?:視頻|影片)?|最後の(?:動画|ビデオ|映像|クリップ))"
+            r"第(?P<cn>[一二三1-3])(?:(?:个|個|段|部|条|支|则|號|号|幕)(?:视频片段|视频|視頻|影片|短片|片段|选项)?"
+            r"|(?:视频|視頻|影片|短片|片段|选项))"
+            r"|(?P<cn2>[一二三1-3])(?:号(?:视频|影片)?|(?:番目|つ目|本目|個目)(?:の(?:動画|ビデオ|映像|クリップ"
+            r"|もの))?)"
+            r"|(?P<cn3>最后一个(?:视频|影片|片段)?|最後一個(?:視頻|影片)?|最後の(?:動画|ビデオ|映像|クリップ))"
         )
         return re.compile(
             rf"{_START}(?:(?P<odd>(?:{_ODD_PHRASES}){_END})|(?P<others>(?:{_OTHERS_PHRASES}){_END})"
             rf"|(?:{nouns})[ _-]?(?:(?:number|no\.|nr\.|n°|номер) ?|\# ?)?{_OPEN}{{0,2}}"
             rf"(?:(?P<label>(?:{label}){_END})|(?P<number>{number}))(?:(?P<tail>{tail}{{1,2}})|{_CLOSE}{{0,2}})"
             rf"|{_THE}(?P<nth>{nth})|(?P<bare>{bare})|{sinic}"
-            rf"|(?P<close>(?:{close}){_END})(?!-\w)(?!'(?!s\b)\w)|(?P<faint>(?:{faint}|\#[1-3]){_END})(?!-\w|'\w|[.,:/]\d)"
+            rf"|(?P<close>(?:{close}){_END})(?!-\w)(?!'(?!s\b)\w)|(?P<faint>(?:{faint}|\#[1-3]){_END})(?!-\w|'\w"
+            rf"|[.,:/]\d)"
             rf")|(?P<boxed>{_OPEN}(?P<inner>{label}){_CLOSE})",
             re.I,
         )
@@ -265,7 +287,10 @@ def _spelling(core: str) -> str:
 
 
 # "I" is a label before the verb of a third person, and at the end of a clause, but a pronoun before a comma.
-_TIGHT_I = rf"(?:(?= ?(?:$|[\n.;:!?)\]}}>\"'/|&=]))|(?=,? (?:and |or )?III?\b)|(?= (?:is|evokes|differs|stands|seems|elicits|conveys)\b))"
+_TIGHT_I = (
+    r"(?:(?= ?(?:$|[\n.;:!?)\]}>\"'/|&=]))|(?=,? (?:and |or )?III?\b)|(?= (?:is|evokes|differs|stands|seems"
+    r"|elicits|conveys)\b))"
+)
 
 
 def _spelling_in_text(core: str) -> str:
