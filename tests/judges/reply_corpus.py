@@ -127,12 +127,14 @@ PARSED = [
     ("A: joy, amusement\nB: fear, horror\nC: joy, awe\n\nAnswer: B", 1),
     ("1. Video A: joy\n2. Video B: calm\n3. Video C: disgust\n\nThe odd one out is Video C.", 2),
     (
-        "### Video A\nA dog plays; joy.\n### Video B\nA storm; fear.\n### Video C\nA baby laughs; joy.\n### Conclusion\nVideo B is the odd one out.",
+        "### Video A\nA dog plays; joy.\n### Video B\nA storm; fear.\n### Video C\nA baby laughs; joy.\n"
+        "### Conclusion\nVideo B is the odd one out.",
         1,
     ),
     ("- **A**: sadness\n- **B**: sadness\n- **C**: amusement\n\n**Answer: C**\n\nReason: A and B are both sad.", 2),
     (
-        "Video A shows a man crying. Video B shows a funeral. Video C shows a party. The first two are sad, so the last one is the odd one out.",
+        "Video A shows a man crying. Video B shows a funeral. Video C shows a party. "
+        "The first two are sad, so the last one is the odd one out.",
         2,
     ),
     ("The first and third clips are similar, so the second clip is the odd one out.", 1),

@@ -1,15 +1,16 @@
 r"""From a free-text answer to the slot it names, or to the reason why it names none. Never a guess.
 
-**Mentions.** A slot is mentioned by its label (``B``, ``(B)``, ``**B**``, ``Option B``; alone, a single letter counts only
-as a capital, and ``A`` or ``I`` only where it cannot be an article or a pronoun), by noun and number (``Video 2``,
-``clip #2``, ``number three``) or by ordinal (``the second clip``, ``the last one``). Labels that are numbers themselves
-take the numbers: with labels 3, 1, 2, ``Video 2`` is the third slot and ``the second clip`` names none. Mentions are also
-read in Chinese, Japanese, Spanish, German, French, Russian and Portuguese. ``Video 4`` is a mention of none.
+**Mentions.** A slot is mentioned by its label (``B``, ``(B)``, ``**B**``, ``Option B``; alone, a single letter counts
+only as a capital, and ``A`` or ``I`` only where it cannot be an article or a pronoun), by noun and number (``Video
+2``, ``clip #2``, ``number three``) or by ordinal (``the second clip``, ``the last one``). Labels that are numbers
+themselves take the numbers: with labels 3, 1, 2, ``Video 2`` is the third slot and ``the second clip`` names none.
+Mentions are also read in Chinese, Japanese, Spanish, German, French, Russian and Portuguese. ``Video 4`` is a mention
+of none.
 
 **Conclusions.** Only a mention in one of these forms counts::
 
     reply = thinking? text          thinking is cut; an unclosed one leaves no answer
-    firm  = ANSWER sep slot         "Answer: B", "the correct choice is B", {"answer": "B"}, \boxed{B}, <answer>B</answer>
+    firm  = ANSWER sep slot         "Answer: B", "the correct choice is B", {"answer": "B"}, \boxed{B}
           | slot                    the whole reply, or its last line
           | slot "." reason         the first line or sentence, where a reason or a comparison follows
           | slot copula ODD         "B is the odd one out", "B is clearly the most different"
@@ -20,15 +21,15 @@ read in Chinese, Japanese, Spanish, German, French, Russian and Portuguese. ``Vi
     weak  = slot STANDS-OUT         "B stands out", "B differs from the other two", "B does not fit"
     ODD   = "odd one out" | "outlier" | "most different" | "least similar" | "one that differs" | ...
 
-and none counts in a question, a condition, a negation, a hedge (might, maybe, at first glance), a look at something other
-than emotion (``visually``, ``in terms of topic``), or where it runs on into another statement (``Answer: A is happy, B is
-...``).
+and none counts in a question, a condition, a negation, a hedge (might, maybe, at first glance), a look at something
+other than emotion (``visually``, ``in terms of topic``), or where it runs on into another statement (``Answer: A is
+happy, B is ...``).
 
-**Decision.** A marked retraction (``wait``, ``actually``, ``on second thought``, ``correction`` ... where a clause begins)
-cancels all before it. Of what is left, all firm conclusions must name the same slot, and no weak one after them another;
-without a firm one, all weak ones must agree. ``B or C`` and ``B and C`` in a conclusion are two slots. A refusal anywhere,
-or a statement after the conclusion that all are alike or that another slot is as possible, leaves the reply unparsed.
-Whatever is in doubt is unparsed, since asking again costs less than a wrong answer.
+**Decision.** A marked retraction (``wait``, ``actually``, ``on second thought``, ``correction`` ... where a clause
+begins) cancels all before it. Of what is left, all firm conclusions must name the same slot, and no weak one after
+them another; without a firm one, all weak ones must agree. ``B or C`` and ``B and C`` in a conclusion are two slots.
+A refusal anywhere, or a statement after the conclusion that all are alike or that another slot is as possible, leaves
+the reply unparsed. Whatever is in doubt is unparsed, since asking again costs less than a wrong answer.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class ParsedReply:
         Slot of the odd one (0, 1, 2), or None where the reply does not name exactly one.
     reason : str
         Why there is no slot: ``"empty"``, ``"thinks without concluding"``, ``"refuses"``, ``"repeats the prompt"``,
-        ``"names no slot"``, ``"names two slots"``, ``"truncated"`` or ``"does not conclude"``. Empty where there is one.
+        ``"names no slot"``, ``"names two slots"``, ``"truncated"`` or ``"does not conclude"``. Empty if there is one.
     evidence : str
         The passage that decided, without markup; at most 200 characters.
     """
