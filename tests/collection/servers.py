@@ -375,9 +375,9 @@ def running(
         process.stdout.close()
 
 
-def requests(log: Path) -> list[dict[str, Any]]:
+def read_log(content: bytes) -> list[dict[str, Any]]:
     """What a fault server wrote down, in the order in which it was asked."""
-    return [json.loads(line) for line in log.read_bytes().splitlines()]
+    return [json.loads(line) for line in content.splitlines()]
 
 
 def main() -> None:
