@@ -204,7 +204,8 @@ def _print_progress(journal: Journal, totals: Totals, running: bool, facts: dict
         facts["eta_s"] = eta = totals.n_open / rate if rate else None
         print(
             f"Last run: {answered:,} answers at {rate:,.1f} a second, the last one {duration(time.time() - seen)} ago; "
-            f"{totals.latency:.2f} s per answer. At that rate the rest takes {duration(eta)}."
+            f"{totals.latency:.3g} s per answer."
+            + (f" At that rate the rest takes {duration(eta)}." if totals.n_open else "")
         )
     spent = spending(totals.prompt_tokens, totals.completion_tokens, totals.cached_tokens, facts["cost"])
     print(spent[0].upper() + spent[1:] + ".")
