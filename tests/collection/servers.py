@@ -51,6 +51,7 @@ FAULTS = (
     "twice",  # the right response, and then once more on the same connection
 )
 _NUMBER = re.compile(r"clip-(\d+)")
+_BEARER = re.compile(rb"(?i)authorization: bearer ([^\r\n]+)")
 _LABELLED = re.compile(r"^\W*([^\n:]+): [^\n]*clip-\d+", re.MULTILINE)
 
 
@@ -67,6 +68,7 @@ class Settings:
     latency_s: float = 0.0
     binds: bool = True
     key: str = ""  # demanded as a bearer token where it is not empty
+    leaky: bool = False  # repeats the key that it was sent in what it says of errors
     model: str = "m"
 
 
@@ -205,6 +207,7 @@ class FaultServer(EchoServer):
 
     def __init__(self, settings: Settings, log: Path) -> None:
         super().__init__(settings)
+        self.sent_key = ""
         self.attempts: Counter[str] = Counter()
         self.log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
@@ -214,9 +217,11 @@ class FaultServer(EchoServer):
 
     def handle(self, head: bytes, body: bytes, transport: Any) -> None:
         key = self.settings.key
+        found = _BEARER.search(head)
+        self.sent_key = found[1].decode() if found and self.settings.leaky else ""
         if key and f"authorization: bearer {key}".lower().encode() not in head.lower():
             self.note(q="", said="401")
-            transport.write(refused(401, "Incorrect API key provided"))
+            transport.write(refused(401, f"Incorrect API key provided: {self.sent_key}"))
             return
         if not head.split(b" ", 2)[1].endswith(b"/chat/completions"):
             transport.write(self.plain(head, body))
@@ -282,7 +287,7 @@ class FaultServer(EchoServer):
         if fault == "no choices":
             return response({**truth, "choices": []})
         if fault[:3].isdigit():
-            return refused(int(fault[:3]), "It went wrong")
+            return refused(int(fault[:3]), f"It went wrong {self.sent_key}")
         texts = {
             "null content": (None, "stop"),
             "truncated": ("First I consider the emotions of", "length"),

@@ -65,6 +65,11 @@ def read_key(variable: str | None) -> str | None:
     key = os.environ.get(variable, "").strip()
     if not key:
         raise InputError(f"the environment variable {variable} holds no API key", remedy="set it")
+    if not (key.isascii() and key.isprintable()):  # it would break the header that carries it
+        raise InputError(
+            f"the environment variable {variable} holds more than an API key",
+            remedy="set it to the key alone, without line breaks or letters beyond ASCII",
+        )
     return key
 
 
