@@ -73,6 +73,7 @@ TAKEN_BACK_BEFORE = compiled(
     r"|pourrait|не|может|возможно|não|talvez|pode)(?!\w)"
     r"|n't\b|不(?!同|一样|仅|过)|没|并非|可能|除了|也许|或许|如果|かもしれ|もし"
 )
+LESS = compiled(r"\b(?:less|least|little|barely|slightly|no|any|scarcely|too)\b")
 TAKEN_BACK_AFTER = compiled(
     r"[)\]>}\"']{0,3},? ?(?:(?:is|was|would be|seems) (?:not|wrong|incorrect|excluded|eliminated|ruled out|unlikely"
     r"|probably not)|isn't|wasn't|(?:is|was) (?:the )?(?:wrong|incorrect)"
@@ -88,7 +89,8 @@ TAKEN_BACK_LATER = compiled(
 )
 #: "The second half of A is ...": the slot is not the subject; but the emotions of A are.
 NOT_SUBJECT = compiled(
-    r"\b(?:of|in|after|before|than|from|like|unlike|with|by|between|to|except|without|but|not|no|nor|as"
+    r"\b(?:of|in|after|before|than|from|like|unlike|with|by|between|to|except|without|(?:all|anything|everything"
+    r"|nothing|none) but|not|no|nor|as"
     r"|non-?) ?(?:the )?[(\[<{\"']{0,3}$"
 )
 EMOTIONS_OF = compiled(
@@ -123,11 +125,20 @@ _CLAUSE_STOP = (
     rf"|others?))(?!\w)|[-–—(:]|因为|因為|です|だ|であ|,|{OTHERS})"
 )
 CLAUSE_STOP = compiled(_CLAUSE_STOP)
+#: Where a clause ends for good: after "so B" no verb may follow.
+FULL_STOP = compiled(
+    rf"{CLOSE} ?(?:\([^()\n]{{0,80}}\) ?)?(?:$|[\n.!。)]|,? (?:because|since|due to|by elimination|as (?:it|its"
+    rf"|the {ODD}|{ODD})"
+    rf"|(?:is|as) (?:{ADVERB} )?(?:the |my )?{ODD}|stands out|differs|weil|denn|porque|pois|parce que|потому|not"
+    rf"|whereas"
+    rf"|and (?:I|so))(?!\w)|因为|因為|です|だ|であ)"
+)
 LINE_STOP = compiled(rf"{CLOSE} ?[.!]?{CLOSE} ?(?:\n|$|\([^()\n]{{0,120}}\) ?(?:\n|$))")
 STATEMENT = compiled(
     rf"{CLOSE}(?: ?\([^()\n]{{0,80}}\))?(?:'s\b| (?:is|was|are|evokes?|shows?|has|depicts?|seems?|feels?|conveys?"
     rf"|elicits?|portrays?|makes?|displays?|features?|contains?|presents?|describes?"
-    rf"|looks?|appears?|captures|focuses|and|es|ist|est|é|muestra|zeigt|montre|mostra|показывает)\b|(?:是|表现|让人"
+    rf"|looks?|appears?|captures|focuses|and(?! I\b)|es|ist|est|é|muestra|zeigt|montre|mostra|показывает)\b|(?:是"
+    rf"|表现|让人"
     rf"|展示|描述"
     rf"|は|が)| ?{ANY}(?= ?(?:{ANY}|[.,;!?\n]|$)))"
 )
@@ -140,15 +151,16 @@ OPEN_END = compiled(
     rf"{CLOSE}(?:,? (?:or|oder|o|ou|или|and/or|vs)(?!\w)| ?(?:或|还是|または|もしくは|/|か(?!ら))|,? (?:and|und|y|et"
     rf"|и)$)"
 )
-HEADING = compiled(rf"{CLOSE} ?(?::|=| [-–—] )")
-OTHER_HEADING = compiled(rf"(?:[\n,;.] ?){OPEN}{ANY}{CLOSE} ?(?::|=| [-–—] )")
+HEADING = compiled(rf"{CLOSE} ?(?::|=|\(| ?[-–—] )")
+OTHER_HEADING = compiled(rf"(?:[\n,;.)] ?){OPEN}{ANY}{CLOSE} ?(?::|=|\(| ?[-–—] )")
 LIST_MORE = compiled(
     rf"{CLOSE}(?:{AND} ?|(?= ?\((?=[\ue000-\ue006]))){{1,2}}(?: ?(?:maybe|perhaps|possibly|also|even|the|both"
     rf"|either|el|la|le|die|das|den|o|a) ){{0,2}} ?{OPEN} ?(?P<slot>{ANY})"
 )
 LIST_BEFORE = compiled(rf"(?P<slot>{ANY}){CLOSE}{LOOSE_AND} ?(?:the )?{OPEN}$")
 _RIVAL = compiled(
-    rf"(?:\b(?:could|might|may|can)(?: just)?(?: also| as well| equally| well| easily)*(?: be)?|\b(?:or"
+    rf"(?:\b(?:could|might|may|can)(?: just)?(?: also| as well| equally| well| easily)*(?: be)?"
+    rf"|\b(?:(?<![\ue000-\ue006] )or"
     rf"|alternatively|maybe|perhaps|possibly|either|or maybe|or even)(?: (?:it's|it is|also|even|possibly|perhaps"
     rf"|maybe|the))*|\bor rather)[,:]? {OPEN}(?P<slot>{ANY})"
     rf"(?!(?: and|,)? ?{ANY})(?! (?:evok|is|was|show|both)\w*)"

@@ -223,7 +223,10 @@ class _Reading:
     def _taken_back(self, match: re.Match[str], start: int, stop: int, *, formal: bool) -> bool:
         """Whether the sentence asks, denies, supposes or softens a conclusion, or speaks of something else."""
         text, place = self.text, match.start("slot")
-        before = text[self._clause(start, match.start(), place) : match.start()] + (match.groupdict().get("fill") or "")
+        within = [match.groupdict().get(group) or "" for group in ("fill", "gap", "gap2")]
+        before = " ".join([text[self._clause(start, match.start(), place) : match.start()], *within])
+        if around.LESS.search(" ".join(within[1:])):
+            return True
         after = text[match.end() : stop]
         if (
             around.TAKEN_BACK_BEFORE.search(before)
@@ -280,7 +283,9 @@ class _Reading:
     def _runs_on(self, match: re.Match[str], end: int, form: say.Form) -> bool:
         """Whether the text after the slot makes it the subject of another statement, or an ordinary word."""
         text = self.text
-        if (form.alone or text[match.start("slot")] not in SLOTS) and not around.CLAUSE_STOP.match(text, end):
+        if text[match.start("slot")] not in SLOTS and not around.CLAUSE_STOP.match(text, end):
+            return True
+        if form.alone and not around.FULL_STOP.match(text, end):
             return True
         if around.OPEN_END.match(text, end):
             return True

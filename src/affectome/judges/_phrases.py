@@ -76,7 +76,7 @@ ADVERB = (
 )
 _DET = r"(?:the|that|it is|it's|to be|would be|with|el|la|le|(?-i:[oa])|das|die|der|den|c'est|es|в|на)"
 _IS = (
-    r"(?:is|was|are|were|would be|will be|must be|has to be|should be|seems(?: to be)?|appears(?: to be)?|remains"
+    r"(?:is|are|would be|will be|must be|has to be|should be|seems(?: to be)?|appears(?: to be)?|remains"
     r"|becomes|represents|as|to be"
     r"|es|sería|parece ser|ist|wäre|lautet|est|serait|é|e|seria|это|является|будет|是|为|為|就是|应该是|應該是|应为"
     r"|が|は|:|=|=>|->"
@@ -136,7 +136,8 @@ _ANSWER_STEMS = (
 _ABOUT = (
     r"(?: (?:here|video|clip|one|emotionally|overall|of|among|amongst|between|the|these|three|all|videos|clips|in"
     r"|terms|emotions?|emotional(?:ly)?|tone|to me|set"
-    r"|group|trio|evoked|by|for|this|that|from|letter|option|number|final|question|is|final|correct|mood|feelings?"
+    r"|group|trio|evoked|by|for|this|that|those|from|letter|option|number|final|question|is|final|correct|mood"
+    r"|feelings?"
     r"|affective|affect|evokes|which|differs?"
     r"|entre|los|las|tres|von|den|drei|des|parmi|les|trois|dos|da|de|из|трёх|трех|es|est|é|correcta|final|finale"
     r"|richtige|moi|out|most)|" + OTHERS + rf"| ?{OTHERS}| \([^()\n]{{0,40}}\)){{0,8}}"
@@ -144,7 +145,7 @@ _ABOUT = (
 _AMONG = rf"(?: ?,? ?(?:among|between|of|from|out of) (?:the )?{ANY}{AND} ?{ANY}(?:{AND} ?{ANY})?,?)?"
 _CHOOSE = (
     r"(?:choose|chose|have chosen|pick|picked|select|selected|would go with|go with|went with|opt for|vote for"
-    r"|settle on|decide on|nominate|identify"
+    r"|settle on|decide on"
     r"|elijo|elegiría|escojo|selecciono|me quedo con|opto por|wähle|nehme|würde|entscheide mich für|tippe auf"
     r"|choisis|choisirais|sélectionne|dirais"
     r"|opte pour|выбираю|выбрал|выбрала|выберу|выбрал бы|escolho|escolheria|seleciono|fico com)"
@@ -155,7 +156,7 @@ _THINK = (
 )
 _SO = (
     r"(?:so|therefore|thus|hence|consequently|accordingly|in conclusion|to conclude|in summary|overall|ultimately"
-    r"|ergo|finally|in the end"
+    r"|ergo|in the end"
     r"|leaving|which leaves|that leaves|this leaves|leaves|por lo tanto|por tanto|así que|en conclusión|daher"
     r"|deshalb|somit|folglich|also|donc"
     r"|par conséquent|поэтому|значит|следовательно|итак|portanto|logo|por isso|所以|因此|故|综上|よって|したがって"
@@ -170,11 +171,13 @@ _NOT_MORE = rf"(?! ?(?:is|:|=|would be|must be) )(?! (?:from|to|than) (?:the )?{
 _SUBJECT = r"(?:'s)?(?: emotions?| emotional \w+| mood| tone)?(?: ?\([^()\n]{0,80}\))?"
 _STANDS = (
     rf"(?: (?:very |most |quite |so |{ADVERB} ){{0,2}}(?:stands? out|sticks out"
-    rf"|differs?\b(?!(?: \w+){{0,3}} (?:from|to) {ANY})|does not (?:belong|fit)|doesn't (?:belong|fit)"
-    rf"|(?:is|are|feels|seems|evokes|elicits|has|conveys)[^.,;:!?\n{ODD}\ue000-\ue006]{{0,50}}(?:different"
-    rf"|distinct\w*|unlike|contrast\w*|dissimilar)[^.;:!?\n\ue000-\ue006]{{0,40}}{OTHERS}"
-    rf"|is [^.,;:!?\n\ue000-\ue006]{{0,20}}(?:different|distinct|dissimilar|unlike) (?:from "
-    rf"|to )?(?:both )?(?P<one>{NAMED}),? (?:and|or) (?P<two>{NAMED}))"
+    rf"|differs?\b(?![^.;!?\n]{{0,40}}\b(?:from|to|in) (?!(?:those|that|the emotions) of {OTHERS}|{OTHERS}|emotion))"
+    rf"|does not (?:belong|fit)|doesn't (?:belong|fit)"
+    rf"|(?:is|are|feels|seems|evokes|elicits|has|conveys)(?P<gap>[^.,;:!?\n{ODD}\ue000-\ue006]{{0,50}})"
+    rf"(?:different|differs?|distinct\w*|unlike|contrast\w*|dissimilar|{ODD})[^.;:!?\n\ue000-\ue006]{{0,40}}{OTHERS}"
+    rf"|(?:is(?P<gap2>[^.,;:!?\n\ue000-\ue006]{{0,20}}) (?:different|distinct|dissimilar|unlike)"
+    rf"|differs?(?: \w+){{0,3}})"
+    rf" (?:from |to )?(?:both )?(?P<one>{NAMED}),? (?:and|or) (?P<two>{NAMED}))"
     rf"| (?:es|se) (?:muy )?(?:diferente|distint[oa]|diferencia|distingue) (?:de )?{OTHERS}"
     rf"| (?:unterscheidet sich(?: am meisten| deutlich| stark)?|passt nicht)(?:(?: von| zu)? ?{OTHERS})?"
     rf"| (?:se distingue|diffère|est différente?) ?{OTHERS}| (?:difere|é diferente) (?:dos )?{OTHERS}"
@@ -254,7 +257,8 @@ FORMS = (
     ),
     Form(
         compiled(
-            rf"(?:^|[.!?\n。] ?)(?:it's|it is|it would be|it must be|that's|that would be|c'est|es ist|das ist|es|é"
+            rf"(?:^|[.!?\n。] ?)(?:(?:here|now|this time|yes),? )?(?:it's|it is|it would be|it must be|that's"
+            rf"|that would be|c'est|es ist|das ist|es|é"
             rf"|это|是|选|選) ?{_LEAD}{_SURE}(?=(?: ?(?:は?です|だ|である))?{CLOSE}[.!。]? ?(?:\n|$))"
         )
     ),
