@@ -27,6 +27,7 @@ __all__ = [
     "LINE_STOP",
     "LIST_BEFORE",
     "LIST_MORE",
+    "NEXT_BARE",
     "NOT_SUBJECT",
     "OPENING",
     "OPEN_END",
@@ -42,6 +43,7 @@ __all__ = [
     "TAKEN_BACK_AFTER",
     "TAKEN_BACK_BEFORE",
     "TAKEN_BACK_LATER",
+    "WHOLE_SENTENCE",
     "rivals",
 ]
 
@@ -75,6 +77,7 @@ TAKEN_BACK_BEFORE = compiled(
 )
 LESS = compiled(r"\b(?:less|least|little|barely|slightly|no|any|scarcely|too)\b")
 TAKEN_BACK_AFTER = compiled(
+    rf" (?:after|except|apart from|besides|next to) (?:the )?{ANY}|(?:以外|之外)|"
     r"[)\]>}\"']{0,3},? ?(?:(?:is|was|would be|seems) (?:not|wrong|incorrect|excluded|eliminated|ruled out|unlikely"
     r"|probably not)|isn't|wasn't|(?:is|was) (?:the )?(?:wrong|incorrect)"
     r"|(?:maybe|perhaps|possibly|I guess\?|or not|not really|if|only if|unless)\b|\?|(?:では|じゃ)(?:ない|ありません"
@@ -133,6 +136,10 @@ FULL_STOP = compiled(
     rf"|whereas"
     rf"|and (?:I|so))(?!\w)|因为|因為|です|だ|であ)"
 )
+#: Another line that is only a slot: what came before was a list.
+NEXT_BARE = compiled(rf"[^\n]*\n{OPEN}{ANY}{CLOSE} ?[.)]? ?(?:\n|$)")
+#: A whole sentence that means the contrary or more than its conclusion.
+WHOLE_SENTENCE = compiled(r"\bnot (?:only|just|merely|simply)\b[^.\n]{0,80}\bbut|\bwere (?:I|it|we|one)\b|\bnothing\b")
 LINE_STOP = compiled(rf"{CLOSE} ?[.!]?{CLOSE} ?(?:\n|$|\([^()\n]{{0,120}}\) ?(?:\n|$))")
 STATEMENT = compiled(
     rf"{CLOSE}(?: ?\([^()\n]{{0,80}}\))?(?:'s\b| (?:is|was|are|evokes?|shows?|has|depicts?|seems?|feels?|conveys?"
@@ -161,7 +168,8 @@ LIST_BEFORE = compiled(rf"(?P<slot>{ANY}){CLOSE}{LOOSE_AND} ?(?:the )?{OPEN}$")
 _RIVAL = compiled(
     rf"(?:\b(?:could|might|may|can)(?: just)?(?: also| as well| equally| well| easily)*(?: be)?"
     rf"|\b(?:(?<![\ue000-\ue006] )or"
-    rf"|alternatively|maybe|perhaps|possibly|either|or maybe|or even)(?: (?:it's|it is|also|even|possibly|perhaps"
+    rf"|alternatively|maybe|perhaps|possibly|either|or maybe|or even)(?: (?:it's|it is|is it|is that|also|even"
+    rf"|possibly|perhaps"
     rf"|maybe|the))*|\bor rather)[,:]? {OPEN}(?P<slot>{ANY})"
     rf"(?!(?: and|,)? ?{ANY})(?! (?:evok|is|was|show|both)\w*)"
 )
@@ -174,9 +182,19 @@ _RIVAL_SUBJECT = compiled(
 )
 
 
+#: "So is C", "together with C", "C too".
+_RIVAL_BESIDE = compiled(
+    rf"(?:\b(?:so|as) (?:is|does|do)|\b(?:together|along) with|\n(?:and|or"
+    rf"|&)) (?:the )?{OPEN}(?P<slot>{ANY})(?! and {ANY})"
+)
+_RIVAL_TOO = compiled(
+    rf"(?P<slot>{ANY}){CLOSE} ?(?:(?:does |is )?(?:too|as well|likewise)\b|también|auch|aussi|также|também|也|も)"
+)
+
+
 def rivals(text: str, start: int, stop: int) -> Iterator[str]:
     """Marks of the slots that a text holds possible: "or maybe C", "it could also be C", "C is as plausible"."""
-    for pattern in (_RIVAL, _RIVAL_SUBJECT):
+    for pattern in (_RIVAL, _RIVAL_SUBJECT, _RIVAL_BESIDE, _RIVAL_TOO):
         for match in pattern.finditer(text, start, stop):
             yield match["slot"]
 

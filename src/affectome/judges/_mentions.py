@@ -70,7 +70,8 @@ _TIGHT = (
 
 _ODD_PHRASES = (
     r"odd[ -]?(?:one|man|video|clip)(?:s?[ -]?out)?|outlier|exception|anomaly"
-    r"|(?<!two )most (?:(?:\w+ly|obviously) )?(?:different|distinct(?:ive)?|dissimilar|unlike|unique|divergent"
+    r"|(?<!two )(?<!second )(?<!third )(?<!next )most (?:(?:\w+ly|obviously) )?(?:different|distinct(?:ive)?"
+    r"|dissimilar|unlike|unique|divergent"
     r"|deviating|deviant)"
     r"(?: (?:video|clip|one|option)\b)?(?: emotionally)?"
     r"|(?:noticeably|emotionally|clearly|markedly|distinctly|very) different (?:one|video|clip)|different (?:one"

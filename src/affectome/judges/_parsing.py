@@ -208,7 +208,8 @@ class _Reading:
             if self._listed_before(place):
                 return _Conclusion(match.start(), match.end(), frozenset([0, 1, 2]), True) if form.firm else None
             slots, end = frozenset([slot_of(self.text[place])]), match.end()
-            if not form.firm and not _two_others(match):
+            beside = {slot_of(mark) for mark in re.findall(ANY, self.text[end:stop])} - slots
+            if not form.firm and (len(beside) == 1 or not _two_others(match)):
                 return None
         else:
             slots, end = self._listed(place)
@@ -237,6 +238,8 @@ class _Reading:
         if around.CONDITION.search(before) or around.CONDITION.search(after) or self._disowned(place, after):
             return True
         sentence = text[start:stop]
+        if around.WHOLE_SENTENCE.search(sentence):
+            return True
         return not formal and around.OTHER_ASPECT.search(sentence) is not None and not around.EMOTION.search(sentence)
 
     def _disowned(self, place: int, after: str) -> bool:
@@ -289,7 +292,9 @@ class _Reading:
             return True
         if around.OPEN_END.match(text, end):
             return True
-        if "\n" in (match.groupdict().get("broken") or "") and not around.LINE_STOP.match(text, end):
+        if "\n" in (match.groupdict().get("broken") or "") and (
+            not around.LINE_STOP.match(text, end) or around.NEXT_BARE.match(text, end)
+        ):
             return True
         if around.STATEMENT.match(text, end) and not around.STANDS_OUT.match(text, end):
             return True

@@ -146,7 +146,7 @@ _AMONG = rf"(?: ?,? ?(?:among|between|of|from|out of) (?:the )?{ANY}{AND} ?{ANY}
 _CHOOSE = (
     r"(?:choose|chose|have chosen|pick|picked|select|selected|would go with|go with|went with|opt for|vote for"
     r"|settle on|decide on"
-    r"|elijo|elegiría|escojo|selecciono|me quedo con|opto por|wähle|nehme|würde|entscheide mich für|tippe auf"
+    r"|elijo|elegiría|escojo|selecciono|me quedo con|opto por|wähle|nehme|entscheide mich für|tippe auf"
     r"|choisis|choisirais|sélectionne|dirais"
     r"|opte pour|выбираю|выбрал|выбрала|выберу|выбрал бы|escolho|escolheria|seleciono|fico com)"
 )
@@ -179,7 +179,8 @@ _STANDS = (
     rf"|differs?(?: \w+){{0,3}})"
     rf" (?:from |to )?(?:both )?(?P<one>{NAMED}),? (?:and|or) (?P<two>{NAMED}))"
     rf"| (?:es|se) (?:muy )?(?:diferente|distint[oa]|diferencia|distingue) (?:de )?{OTHERS}"
-    rf"| (?:unterscheidet sich(?: am meisten| deutlich| stark)?|passt nicht)(?:(?: von| zu)? ?{OTHERS})?"
+    rf"| (?:unterscheidet sich(?! (?:nicht|kaum|wenig))(?: am meisten| deutlich| stark)?|passt nicht(?! (?:schlecht"
+    rf"|nur)))(?:(?: von| zu)? ?{OTHERS})?"
     rf"| (?:se distingue|diffère|est différente?) ?{OTHERS}| (?:difere|é diferente) (?:dos )?{OTHERS}"
     rf"| отличается {OTHERS}"
     rf"|(?:和|与|跟|與) ?{OTHERS}(?:的)?(?:视频)?(?:情[绪感])?(?:明显|最|完全|显著|截然)?(?:的)?(?:不同|不一样)"
