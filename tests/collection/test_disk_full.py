@@ -1,5 +1,7 @@
 """A journal that cannot grow: a clear stop, nothing committed is lost, and the same command goes on in a larger one."""
 
+from types import SimpleNamespace
+
 import pytest
 
 FULL_MB = 0.15  # the questions, and some hundred answers
@@ -60,3 +62,22 @@ def test_status_and_export_work_on_a_full_journal(project, servers, run_here):
     )
     assert code == 0
     assert f"{n:,} answers" in out
+
+
+def test_a_disk_that_fills_up_stops_the_asking_while_what_is_in_flight_still_fits(
+    project, servers, run_here, check_answers, monkeypatch
+):
+    room = iter([10 * 2**30] + [2**20] * 1000)
+    monkeypatch.setattr("shutil.disk_usage", lambda place: SimpleNamespace(free=next(room)))
+    monkeypatch.chdir(project.folder)
+    command = ["collect", "run", "questions.parquet", "--judge", "judge.toml", "--journal", "journal.sqlite"]
+    with servers.running("fault", project.log, latency_s=0.02) as (url, _):
+        project.judge(url, concurrency=8)
+        code, _, err = run_here(*command)
+    assert code == 3
+    assert "the disk is nearly full; what was answered is kept; make room and give the same command again" in err
+    answered, failed = check_answers(project.journal, project.questions)
+    assert 0 < len(answered) < 3_000
+    assert not failed
+    asked = [entry["q"] for entry in servers.read_log(project.log.read_bytes()) if entry["q"]]
+    assert len(asked) == len(answered)

@@ -15,7 +15,7 @@ import typer
 from affectome.cli import _batch
 from affectome.cli._common import Json, LogFile, Quiet, command, print_json, start_logging, work_progress
 from affectome.cli._watch import duration, spending, watched
-from affectome.errors import Interrupted
+from affectome.errors import EnvironmentFailure, Interrupted
 
 if TYPE_CHECKING:
     from affectome.collection import Collected, Collector, Journal, Totals
@@ -98,7 +98,7 @@ def run(
         facts["extrapolated"] = _extrapolate(collected)
     if json:
         print_json(facts)
-    _say_how_it_ended(collected)
+    _say_how_it_ended(collected, journal)
 
 
 def _run_until_stopped(collector: Collector) -> Collected:
@@ -128,7 +128,13 @@ def _run_until_stopped(collector: Collector) -> Collected:
     return collected
 
 
-def _say_how_it_ended(collected: Collected) -> None:
+def _say_how_it_ended(collected: Collected, journal: Path) -> None:
+    if collected.lacks_room:
+        raise EnvironmentFailure(
+            "the disk is nearly full; what was answered is kept",
+            source=journal,
+            remedy="make room and give the same command again to go on",
+        )
     if collected.ended not in ("all asked", "running"):
         raise Interrupted(
             f"{collected.ended[0].upper()}{collected.ended[1:]}; what was answered is kept",

@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 __all__ = ["Budget", "Collected", "Collector"]
 
+_NO_ROOM = "the disk is nearly full"  # how a collection ends that stopped while what was in flight still fitted
 _LOOK = 0.5  # seconds between two looks at the clock, the disk and the budget
 _RESERVE = 64 * 2**20  # bytes of free disk at which asking ends, so that what is in flight still fits
 _HOPELESS = 200  # failures without one answer at which the judge, not the questions, is at fault
@@ -79,7 +80,7 @@ class Collected:
     faults : dict from kind to int
         Requests of this run that had to be sent again, by what was wrong.
     ended : str
-        ``"running"``, ``"all asked"``, ``"interrupted"``, or which budget was spent.
+        ``"running"``, ``"all asked"``, ``"interrupted"``, ``"the disk is nearly full"``, or which budget was spent.
     """
 
     n_questions: int
@@ -102,6 +103,11 @@ class Collected:
     def rate(self) -> float:
         """Questions closed per second of this run."""
         return self.n_asked / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def lacks_room(self) -> bool:
+        """Whether it ended since the disk is nearly full."""
+        return self.ended == _NO_ROOM
 
     @property
     def eta_s(self) -> float | None:
@@ -329,7 +335,7 @@ class Collector:
                 self.stop(spent)
             if shutil.disk_usage(self.path.parent).free < _RESERVE and self._stopping is None:
                 logger.warning("The disk of %s is nearly full; no further questions are asked.", self.path)
-                self.stop("the disk is nearly full")
+                self.stop(_NO_ROOM)
             if self.watch is not None:
                 self.watch(desk.stand("running"))
             await asyncio.sleep(_LOOK)
