@@ -1,5 +1,6 @@
 """Frames are those of the documented rule, whatever the file; a file that has none is named."""
 
+import struct
 from fractions import Fraction
 
 import numpy as np
@@ -83,6 +84,35 @@ def test_other_containers_and_pictures(tmp_path):
 def test_large_frames_are_scaled_small_ones_stay(tmp_path, size, longest, shape):
     path = write_clip(tmp_path / "c.mp4", [0, 0.1, 0.2], size=size)
     assert sample_frames(path, 2, longest_side=longest).shape == (2, *shape, 3)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "bright"),  # of the display matrix in the track header: clockwise, half, counterclockwise
+    [((0, 1, -1, 0), (0, 1)), ((-1, 0, 0, -1), (1, 1)), ((0, -1, 1, 0), (1, 0))],
+)
+def test_a_clip_filmed_with_a_turned_camera_comes_out_upright(tmp_path, matrix, bright):
+    path = tmp_path / "c.mp4"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        grey = np.zeros((48, 64, 3), np.uint8)
+        grey[:24, :32] = 240  # the upper left quarter
+        for k in range(3):
+            frame = av.VideoFrame.from_ndarray(grey, format="rgb24")
+            frame.pts, frame.time_base = k, Fraction(1, 10)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    straight = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    a, b, c, d = (cell << 16 for cell in matrix)
+    turned = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    content = path.read_bytes()
+    at = content.index(straight, content.index(b"tkhd"))
+    path.write_bytes(content[:at] + turned + content[at + len(turned) :])
+    (frame,) = sample_frames(path, 1)
+    assert frame.shape == ((64, 48, 3) if a == 0 else (48, 64, 3))
+    h, w = frame.shape[0] // 2, frame.shape[1] // 2
+    quarters = frame[: 2 * h, : 2 * w].reshape(2, h, 2, w, 3).mean(axis=(1, 3, 4))
+    assert np.unravel_index(quarters.argmax(), (2, 2)) == bright and quarters.max() > 200
 
 
 def test_jpeg_keeps_the_picture_and_quality_costs_bytes():
