@@ -192,10 +192,18 @@ _RIVAL_TOO = compiled(
 )
 
 
+_THIS_LINE = compiled(r"[^\n]*(?:\n(?:and|or|&)[^\n]*)?")
+
+
 def rivals(text: str, start: int, stop: int) -> Iterator[str]:
-    """Marks of the slots that a text holds possible: "or maybe C", "it could also be C", "C is as plausible"."""
-    for pattern in (_RIVAL, _RIVAL_SUBJECT, _RIVAL_BESIDE, _RIVAL_TOO):
-        for match in pattern.finditer(text, start, stop):
+    """Marks of the slots that a text holds possible: "or maybe C", "it could also be C", "C is as plausible".
+
+    "So is C" and "C too" count on the same line only: further on they are about something else.
+    """
+    line = _THIS_LINE.match(text, start, stop)
+    near = stop if line is None else line.end()
+    for pattern, until in ((_RIVAL, stop), (_RIVAL_SUBJECT, stop), (_RIVAL_BESIDE, near), (_RIVAL_TOO, near)):
+        for match in pattern.finditer(text, start, until):
             yield match["slot"]
 
 
