@@ -1,5 +1,6 @@
 """A chat server that does what a test says, shared by the tests of judges and of collection."""
 
+import itertools
 import json
 import threading
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ class ScriptedServer:
     url: str = ""
     requests: list = field(default_factory=list)  # (path, body as JSON, or bytes where it is none)
     headers: list = field(default_factory=list)
+    ids: object = field(default_factory=itertools.count)
 
     def bodies(self, path="/v1/chat/completions"):
         return [body for asked, body in self.requests if asked == path]
@@ -64,6 +66,8 @@ def chat_server():
                     content, extra = content
                 if isinstance(content, str):
                     content = chat_answer(content)
+                if isinstance(content, dict) and content.get("id") == "x":
+                    content = {**content, "id": f"chatcmpl-{next(script.ids)}"}  # of its own, as servers give
                 sent = content if isinstance(content, bytes) else json.dumps(content).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(sent)))

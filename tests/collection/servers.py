@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -49,7 +50,9 @@ FAULTS = (
     "refusal",
     "wrong label",
     "twice",  # the right response, and then once more on the same connection
+    "twice, late",  # the same, but the second one comes when the connection may be idle or carry another question
 )
+_IDS = itertools.count()
 _NUMBER = re.compile(r"clip-(\d+)")
 _BEARER = re.compile(rb"(?i)authorization: bearer ([^\r\n]+)")
 _LABELLED = re.compile(r"^\W*([^\n:]+): [^\n]*clip-\d+", re.MULTILINE)
@@ -63,10 +66,12 @@ class Settings:
     always: Mapping[str, float] = field(default_factory=dict)  # "400" or "500", by question, on every attempt
     seed: int = 0
     stall_s: float = 30.0
+    late_s: float = 0.005
     retry_after: str = "1"
     reset_after: str = "300ms"
     latency_s: float = 0.0
     binds: bool = True
+    ids: bool = True  # whether each reply has an id of its own
     key: str = ""  # demanded as a bearer token where it is not empty
     leaky: bool = False  # repeats the key that it was sent in what it says of errors
     model: str = "m"
@@ -157,7 +162,7 @@ def completion(
         logprobs = {"content": [{**said, "top_logprobs": top}]}
     message = {"role": "assistant", "content": text, "refusal": None}
     return {
-        "id": "chatcmpl-1",
+        "id": f"chatcmpl-{next(_IDS):012d}",
         "object": "chat.completion",
         "created": 1_700_000_000,
         "model": "m-as-served",
@@ -180,14 +185,16 @@ class EchoServer:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         mixes = ((0.7, 0.2, 0.1), (0.2, 0.7, 0.1), (0.1, 0.2, 0.7))
-        self.ready = [
-            response(completion(label, dict(zip("ABC", mix, strict=True))))
-            for label, mix in zip("ABC", mixes, strict=True)
-        ]
+        self.ready = []  # each in two parts, between which a fresh id goes
+        for label, mix in zip("ABC", mixes, strict=True):
+            whole = response(completion(label, dict(zip("ABC", mix, strict=True))))
+            at = whole.index(b"chatcmpl-") + len(b"chatcmpl-")
+            self.ready.append((whole[:at], whole[at + 12 :]))
 
     def handle(self, head: bytes, body: bytes, transport: Any) -> None:
         if b'"A"' in body or b"A, B or C" in body:
-            transport.write(self.ready[zlib.crc32(body) % 3])
+            before, after = self.ready[zlib.crc32(body) % 3]
+            transport.write(b"%b%012d%b" % (before, next(_IDS), after))
         else:
             transport.write(self.plain(head, body))
 
@@ -245,6 +252,8 @@ class FaultServer(EchoServer):
         fault = self.draw(name, self.attempts[name])
         self.note(q=name, n=self.attempts[name], said=fault or "answer", turns=len(asked["messages"]))
         truth = answer(asked, numbers, self.settings.binds)
+        if not self.settings.ids:
+            truth |= {"id": "chatcmpl-1", "usage": None}
         right = response(truth)
         loop = asyncio.get_running_loop()
         if fault == "stall":
@@ -254,6 +263,8 @@ class FaultServer(EchoServer):
             transport.write(right[: len(right) - 40])
             loop.call_soon(transport.abort)
             return
+        if fault == "twice, late":
+            loop.call_later(self.settings.late_s, transport.write, right)
         said = right if fault is None else self.spoil(fault, truth, right)
         if self.settings.latency_s:
             loop.call_later(self.settings.latency_s, transport.write, said)
@@ -274,6 +285,8 @@ class FaultServer(EchoServer):
 
     def spoil(self, fault: str, truth: dict[str, Any], right: bytes) -> bytes:
         """The bytes of a fault that comes as a response."""
+        if fault == "twice, late":
+            return right
         if fault == "twice":
             return right + right
         if fault == "429 after":

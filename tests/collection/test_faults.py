@@ -145,3 +145,23 @@ def test_an_unusable_reply_is_asked_again_with_a_clarifying_turn(torment):
                 assert later["turns"] == entry["turns"] + 2
             if entry["said"] in ("no choices", "null content"):
                 assert later["turns"] == entry["turns"]
+
+
+@pytest.mark.parametrize(
+    ("latency_s", "late_s"),
+    [(0.0, 0.0), (0.0, 0.005), (0.01, 0.0), (0.01, 0.02)],
+    ids=["busy", "idle", "before", "far"],
+)
+@pytest.mark.parametrize("ids", [True, False], ids=["ids", "no ids"])
+def test_a_second_delivery_that_comes_late_is_never_taken_for_the_reply_to_another_question(
+    servers, world, tmp_path, rows, latency_s, late_s, ids
+):
+    """By then the connection may carry another question, and after that every reply on it would be one question off."""
+    questions, journal = world.questions(1_500), tmp_path / "journal.sqlite"
+    settings = {"faults": {"twice, late": 0.05}, "latency_s": latency_s, "late_s": late_s, "ids": ids, "binds": ids}
+    with servers.running("fault", tmp_path / "log", **settings) as (url, _):
+        judge = ChatJudge("m", url, captions=world.captions, mode="choice" if ids else "paper", concurrency=32)
+        end = Collector(questions, judge, journal, dispatch="random").run_sync()
+    choices = dict(rows(journal, "SELECT question, choice FROM answers"))
+    assert choices == {k: servers.true_slot(row) for k, row in enumerate(questions.triplets.tolist())}
+    assert end.faults["repeated reply"] > 0

@@ -11,9 +11,9 @@ CONCURRENCY = 32
 
 def torn_to_the_end(study, servers, n_questions, n_kills, seed, ended):
     """Kill the collector again and again, then let it finish; what was committed, and logged, at each kill."""
-    moments = sorted(random.Random(seed).sample(range(n_questions), n_kills))
+    moments = sorted(random.Random(seed).sample(range(n_questions * 9 // 10), n_kills))
     project, kills = study(n_questions), []
-    with servers.running("fault", project.log, latency_s=0.002) as (url, _), project.log.open("rb") as log:
+    with servers.running("fault", project.log, latency_s=0.02) as (url, _), project.log.open("rb") as log:
         project.judge(url, concurrency=CONCURRENCY)
         sent = 0
         for moment in moments:
@@ -45,7 +45,7 @@ def check_torn(project, kills, servers, check_answers):
     sent_in_all = [entry["q"] for entry in servers.read_log(content) if entry["q"]]
     asked_again = len(sent_in_all) - n
     assert set(sent_in_all) == set(names)
-    assert 0 <= asked_again < len(kills) * CONCURRENCY
+    assert 0 <= asked_again <= len(kills) * CONCURRENCY  # what was in flight, and nothing else
     return asked_again
 
 
@@ -61,4 +61,5 @@ def test_no_kill_loses_an_answer_or_asks_it_again(study, servers, check_answers,
 def test_thirty_kills_during_fifty_thousand_questions(study, servers, check_answers, ended):
     project, kills = torn_to_the_end(study, servers, 50_000, 30, 0, ended)
     asked_again = check_torn(project, kills, servers, check_answers)
+    assert asked_again < 30 * CONCURRENCY
     print(f"30 kills at {[len(committed) for _, committed in kills]} answers; {asked_again} questions asked again")

@@ -14,10 +14,12 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 from affectome._tables import cut_short
 from affectome.errors import EnvironmentFailure, InputError
@@ -30,6 +32,7 @@ _FIRST_LIMIT = 20  # requests in flight at first on a server that has not said h
 _SHRINK = 0.8  # the limit is multiplied by this once per episode of refusals
 _LONGEST_BACKOFF = 8.0
 _LONGEST_PAUSE = 120.0  # a Retry-After beyond it is cut: the patience decides, not a wrong clock
+_REMEMBERED = 8192  # replies of a server that are told from a second delivery
 _STRIKES = 3  # connections that fail in a row before a server is set aside
 _FETCHES = 4  # times a request outside the collection itself is tried
 _BUSY = (429, 503, 529)
@@ -73,6 +76,22 @@ def read_key(variable: str | None) -> str | None:
     return key
 
 
+@cache
+def _response_class() -> Any:
+    import aiohttp
+
+    class Response(aiohttp.ClientResponse):
+        """Remembers its connection, which aiohttp gives to the next request as soon as the last byte is there."""
+
+        carrier: Any = None
+
+        async def start(self, connection: Any) -> aiohttp.ClientResponse:
+            self.carrier = connection.protocol
+            return await super().start(connection)
+
+    return Response
+
+
 class _Server:
     """One server: how much it takes, how much it has, and whether it is there."""
 
@@ -87,6 +106,10 @@ class _Server:
         self.ejected_at = 0.0
         self.strikes = 0
         self.ejections = 0
+        self.reuses = True  # connections, since no two of its replies are the same
+        self._replies: deque[int] = deque(maxlen=_REMEMBERED)
+        self._known: set[int] = set()
+        self._used: WeakSet[Any] = WeakSet()
 
     def has_room(self, now: float) -> bool:
         """Whether a request may be sent now; a server that was set aside gets one, as a question whether it is back."""
@@ -107,6 +130,24 @@ class _Server:
         if began >= self.refused_at:
             self.refused_at, self.calm = now, False
             self.limit = max(1.0, self.limit * _SHRINK)
+
+    def doubts(self, raw: bytes, connection: Any) -> bool:
+        """Whether this may be the reply to an earlier question, delivered twice on a connection that is used again.
+
+        The first reply on a connection is beyond doubt. Later ones are told apart by the id that every reply has; on a
+        server without such ids no connection is used again.
+        """
+        first, mark = connection not in self._used, hash(raw)
+        self._used.add(connection)
+        if mark not in self._known:
+            if len(self._replies) == _REMEMBERED:
+                self._known.discard(self._replies[0])
+            self._replies.append(mark)
+            self._known.add(mark)
+            return not first and not self.reuses
+        if first:
+            self.reuses = False
+        return not first
 
     def vanished(self, began: float) -> None:
         """It did not answer; three times in a row, and it is set aside, each time for longer."""
@@ -141,6 +182,13 @@ class Transport:
         Wait before the first retry; it doubles, up to 8 s, and is jittered by half.
     patience_s
         Longest that one request waits for busy servers, and that all of them may be unreachable.
+
+    Notes
+    -----
+    A response that a server or a proxy delivers twice would be read as the reply to the next question on that connection,
+    and every later one would be a question off. So a connection is closed after anything but a success, and a success on a
+    used connection counts only where its bytes were not seen before: replies carry an id of their own. Where a server's
+    do not, each request gets a new connection.
     """
 
     def __init__(
@@ -187,6 +235,7 @@ class Transport:
         )
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300, keepalive_timeout=30),
+            response_class=_response_class(),
             timeout=aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=min(10.0, self._timeout_s)),
             headers=headers,
             trust_env=distant,  # proxies are for distant servers, and looking for them costs time
@@ -214,7 +263,8 @@ class Transport:
         """
         data = None if body is None else json.dumps(body).encode()
         for failed in range(_FETCHES):
-            status, raw, headers = await self._send(method, url, data)
+            status, raw, headers, connection = await self._send(method, url, data)
+            connection.close()
             if status not in (*_BUSY, *_TRANSIENT) or failed == _FETCHES - 1:
                 break
             await asyncio.sleep(self._pause(headers) if status in _BUSY else self._wait(failed))
@@ -231,14 +281,16 @@ class Transport:
         form = aiohttp.FormData(fields)
         with open(path, "rb") as handle:
             form.add_field("file", handle, filename=path.name, content_type="application/jsonl")
-            status, raw, _ = await self._send("POST", url, form)
+            status, raw, _, connection = await self._send("POST", url, form)
+        connection.close()
         if status != 200:
             raise RequestFailed(f"HTTP {status}", self._said(raw), status)
         return self._parsed(raw)
 
     async def download(self, url: str) -> bytes:
         """Fetch a file."""
-        status, raw, _ = await self._send("GET", url, None)
+        status, raw, _, connection = await self._send("GET", url, None)
+        connection.close()
         if status != 200:
             raise RequestFailed(f"HTTP {status}", self._said(raw), status)
         return raw
@@ -269,16 +321,22 @@ class Transport:
         while True:
             server = await self._acquire(affinity)
             sent = time.monotonic()
-            status, raw, fault = 0, b"", ""
+            status, raw, fault, doubtful = 0, b"", "", False
             headers: Mapping[str, str] = {}
             try:
-                status, raw, headers = await self._send("POST", f"{server.url}/{path}", body(server.url))
+                status, raw, headers, connection = await self._send("POST", f"{server.url}/{path}", body(server.url))
+                doubtful = status == 200 and server.doubts(raw, connection)
+                if status != 200 or doubtful or not server.reuses:
+                    connection.close()  # a further reply on it would be taken for that of the next question
             except RequestFailed as error:
                 fault = error.kind
             finally:
                 server.in_flight -= 1
                 self._wake()
             latency = time.monotonic() - sent
+            if doubtful:
+                self.faults["repeated reply"] += 1
+                continue
             if status == 200:
                 try:
                     reply = ServerReply(self._parsed(raw), server.url, latency)
@@ -314,7 +372,8 @@ class Transport:
                 raise RequestFailed(fault, self._said(raw) or f"{failed} times", status or None)
             await asyncio.sleep(self._wait(failed - 1))
 
-    async def _send(self, method: str, url: str, data: Any) -> tuple[int, bytes, Mapping[str, str]]:
+    async def _send(self, method: str, url: str, data: Any) -> tuple[int, bytes, Mapping[str, str], Any]:
+        """Status, content and headers of a response, and the connection it came by, which is open still."""
         import aiohttp
 
         try:
@@ -323,7 +382,7 @@ class Transport:
                 raw = await response.read()
                 if self._key is not None:
                     raw = raw.replace(self._key.encode(), b"[key]")
-                return response.status, raw, response.headers
+                return response.status, raw, response.headers, response.carrier
         except TimeoutError as error:
             kind = (
                 "unreachable"
