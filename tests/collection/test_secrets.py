@@ -46,7 +46,8 @@ def project(study, monkeypatch, tmp_path):
 
 def test_the_key_reaches_the_server_and_nothing_else(project, servers, ended):
     faults = {"500": 0.1, "malformed": 0.05, "reset": 0.05, "429 bare": 0.05}
-    with servers.running("fault", project.log, faults=faults, always={"400": 0.05}, latency_s=0.05, **LEAKY) as (url, _):
+    settings = {"faults": faults, "always": {"400": 0.05}, "latency_s": 0.05, **LEAKY}
+    with servers.running("fault", project.log, **settings) as (url, _):
         project.judge(url, api_key_env=VARIABLE, concurrency=16, backoff_s=0.01, retries=1)
         process = project.start("--log-file", "run.log", "--json")
         while project.log.read_bytes().count(b"\n") < 100:

@@ -185,10 +185,10 @@ class Transport:
 
     Notes
     -----
-    A response that a server or a proxy delivers twice would be read as the reply to the next question on that connection,
-    and every later one would be a question off. So a connection is closed after anything but a success, and a success on a
-    used connection counts only where its bytes were not seen before: replies carry an id of their own. Where a server's
-    do not, each request gets a new connection.
+    A response that a server or a proxy delivers twice would be read as the reply to the next question on that
+    connection, and every later one would be a question off. So a connection is closed after anything but a success, and
+    a success on a used connection counts only where its bytes were not seen before: replies carry an id of their own.
+    Where a server's do not, each request gets a new connection.
     """
 
     def __init__(
