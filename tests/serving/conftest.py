@@ -355,7 +355,7 @@ def vllm(qwen, tmp_path_factory):
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(qwen)]
     command += ["--served-model-name", "tiny", "--dtype", "float32", "--enforce-eager", "--max-num-seqs", "4"]
     command += ["--max-model-len", "1024", "--block-size", "32", "--num-gpu-blocks-override", "48"]
-    command += ["--limit-mm-per-prompt", '{"image": 24, "video": 3}', "--mm-processor-cache-gb", "0.01"]
+    command += ["--limit-mm-per-prompt", '{"image": 24, "video": 3}', "--mm-processor-cache-gb", "0.0025"]
     command += ["--enable-prompt-tokens-details"]
     environment = {"PYTHONPATH": str(folder), "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1"}
     threads = os.environ.get("OMP_NUM_THREADS", "2")

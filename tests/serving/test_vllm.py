@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from affectome.collection import Collector
+from affectome.errors import InputError
 from affectome.judges import ChatJudge
 from affectome.triplets import TripletSet, sample_triplets
 
@@ -86,6 +87,13 @@ def test_the_probe_finds_the_constraint_that_binds(vllm):
         assert found["vllm"] and found["logprobs"] > 0
 
 
+def test_an_old_name_that_the_server_ignores_does_not_pass_for_a_constraint(vllm, monkeypatch):
+    monkeypatch.setattr("affectome.judges._probe.CONSTRAINTS", ("guided_choice", "regex", "grammar"))
+    judge = ChatJudge("tiny", vllm, captions=CAPTIONS, mode="choice")
+    with pytest.raises(InputError, match="no constraint"):
+        replies(judge, [])
+
+
 def test_probabilities_and_mass_are_those_of_the_model(vllm, forward):
     triplets = [tuple(ids) for ids in permutations(list(CAPTIONS)[:3])]
     held = ChatJudge("tiny", vllm, captions=CAPTIONS, mode="choice")
@@ -103,7 +111,7 @@ def test_probabilities_and_mass_are_those_of_the_model(vllm, forward):
 
 @pytest.mark.parametrize("show", ["video", "frames", "images"])
 def test_three_clips_are_answered_with_one_label(vllm, clips, show):
-    judge = ChatJudge("tiny", vllm, videos=clips, show=show, mode="choice", longest_side=112)
+    judge = ChatJudge("tiny", vllm, videos=clips, show=show, mode="choice", longest_side=112, n_frames=4)
     names = list(clips)
     triplets = [(names[k], names[k + 1], names[k + 2]) for k in range(6)]
     answers = replies(judge, triplets)
