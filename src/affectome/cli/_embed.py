@@ -83,7 +83,7 @@ def fit(
 
 def _slot_prior(trials: TripletSet, given: str | None, refused: bool) -> tuple[list[float] | None, str]:
     """The slot prior that a fit uses, or None, and where it is from: the option first, then the file."""
-    from affectome.collection import check_slot_prior
+    from affectome.collection import check_slot_prior, undivided_slot_prior
 
     if given is not None:
         if refused:
@@ -95,7 +95,5 @@ def _slot_prior(trials: TripletSet, given: str | None, refused: bool) -> tuple[l
         if len(numbers) != 3:
             raise InputError(f"--slot-prior {given} is not three numbers", remedy="give them as 0.5,0.3,0.2")
         return check_slot_prior(numbers).tolist(), "of --slot-prior"
-    known = trials.metadata.get("slot_prior")
-    if refused or not isinstance(known, dict) or known.get("divided_out"):
-        return None, ""
-    return check_slot_prior(known.get("prior", ())).tolist(), "of the file"
+    known = None if refused else undivided_slot_prior(trials)
+    return (None, "") if known is None else (known.tolist(), "of the file")

@@ -2,7 +2,14 @@
 
 from affectome.collection._batch_records import Batch, BatchRecords
 from affectome.collection._batches import Ingested, ingest_batches, poll_batches, submit_batches, write_batches
-from affectome.collection._bias import SlotBias, check_slot_prior, debias, slot_bias, slot_bias_from_counts
+from affectome.collection._bias import (
+    SlotBias,
+    check_slot_prior,
+    debias,
+    slot_bias,
+    slot_bias_from_counts,
+    undivided_slot_prior,
+)
 from affectome.collection._collector import Budget, Collected, Collector
 from affectome.collection._dispatch import DISPATCHES, Dispatch, dispatch_order, read_shard
 from affectome.collection._export import Exported, export_journal
@@ -38,5 +45,6 @@ __all__ = [
     "slot_bias",
     "slot_bias_from_counts",
     "submit_batches",
+    "undivided_slot_prior",
     "write_batches",
 ]

@@ -13,7 +13,7 @@ from affectome.collection._slot_prior import SlotPrior, refuse_unknown_order
 from affectome.errors import InputError
 from affectome.triplets import UNANSWERED, TripletSet
 
-__all__ = ["SlotBias", "check_slot_prior", "debias", "slot_bias", "slot_bias_from_counts"]
+__all__ = ["SlotBias", "check_slot_prior", "debias", "slot_bias", "slot_bias_from_counts", "undivided_slot_prior"]
 
 _Z = 1.959963984540054  # 97.5% quantile of the normal
 _TIE = 1e-6  # debiased probabilities closer than this tie: the rounding of float32 must not choose
@@ -122,6 +122,17 @@ def check_slot_prior(prior: ArrayLike) -> NDArray[np.float64]:
         raise InputError(f"the slot prior {prior!r} is not three numbers above 0", remedy="give one per slot")
     normalised: NDArray[np.float64] = array / array.sum()
     return normalised
+
+
+def undivided_slot_prior(trials: TripletSet) -> NDArray[np.float64] | None:
+    """The slot prior that goes with some answers and still belongs into the likelihood; None where there is none.
+
+    An export of single choices carries it in the metadata; one that divided it out of probabilities says so.
+    """
+    known = trials.metadata.get("slot_prior")
+    if not isinstance(known, dict) or known.get("divided_out"):
+        return None
+    return check_slot_prior(known.get("prior", ()))
 
 
 def debias(

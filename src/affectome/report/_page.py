@@ -55,6 +55,7 @@ def render_page(results: Results) -> str:
         summary=summary,
         provenance=results.provenance,
         pictures=results.pictures,
+        slots={name: s["slot_bias"] for name, s in summary["systems"].items() if s.get("slot_bias")},
         captions={name: _by_component(rows) for name, rows in results.captions.items()},
         labels={name: system["label"] for name, system in summary["systems"].items()},
         top_key=top_key,

@@ -20,7 +20,7 @@ def comparison_figures(plan: Plan) -> Stage:
     systems = list(plan.study.systems)
     labels = {name: plan.study.label(name) for name in systems}
     classified = plan.study.interpretation.categories is not None
-    several = len(systems) > 1
+    several = len(plan.asked_systems) > 1
     names = [
         "accuracy",
         "component_sizes",

@@ -71,11 +71,19 @@ class SentenceJudgeTable(Table):
     temperature: float | None = Field(default=None, gt=0, description="Choice noise; without it the judge never errs.")
 
 
+class AnswersTable(Table):
+    """Answers that were collected elsewhere: by 'affectome collect', from people, or by another program."""
+
+    kind: Literal["answers"]
+    path: str = Field(description="A triplet file: Parquet, or odd-last .txt or .npy.")
+    held_out: float = Field(default=0.1, gt=0, lt=1, description="Share of the different triplets kept for the score.")
+
+
 class System(Table):
     """One system under study: who answers the questions."""
 
     label: str | None = Field(default=None, description="How figures and the report call it.")
-    judge: Annotated[FeatureJudgeTable | SentenceJudgeTable, Field(discriminator="kind")]
+    judge: Annotated[FeatureJudgeTable | SentenceJudgeTable | AnswersTable, Field(discriminator="kind")]
 
 
 class Triplets(Table):
@@ -160,7 +168,11 @@ def read_study(path: str | os.PathLike[str], *, environment: Mapping[str, str] |
     return _check_names(_absolute(study, source), source)
 
 
-_JUDGES: dict[str, type[BaseModel]] = {"features": FeatureJudgeTable, "sentences": SentenceJudgeTable}
+_JUDGES: dict[str, type[BaseModel]] = {
+    "features": FeatureJudgeTable,
+    "sentences": SentenceJudgeTable,
+    "answers": AnswersTable,
+}
 
 
 def _absolute(study: Study, source: Path) -> Study:
@@ -185,6 +197,10 @@ def _absolute(study: Study, source: Path) -> Study:
     captions = None if study.captions is None else resolve(study.captions, "captions")
     stimuli = resolve(study.stimuli, "stimuli")
     systems = {name: _with_model_folder(system, folder) for name, system in study.systems.items()}
+    for name, system in systems.items():
+        if isinstance(system.judge, AnswersTable):
+            found = resolve(system.judge, f"systems.{name}.judge")
+            systems[name] = system.model_copy(update={"judge": found})
     return study.model_copy(update={"stimuli": stimuli, "captions": captions, "spaces": spaces, "systems": systems})
 
 

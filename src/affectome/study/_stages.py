@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from affectome._files import atomic_path, write_json
 from affectome._progress import Progress
 from affectome._seeds import named_seed
@@ -20,8 +22,8 @@ from affectome.stimuli import (
     write_stimuli,
 )
 from affectome.study._engine import Stage
-from affectome.study._schema import SentenceJudgeTable, Study
-from affectome.triplets import TripletSet, read_triplets, sample_triplets, write_triplets
+from affectome.study._schema import AnswersTable, SentenceJudgeTable, Study
+from affectome.triplets import TripletSet, read_triplets, sample_triplets, split_triplets, write_triplets
 
 __all__ = ["STIMULI", "Plan", "behavior_stages"]
 
@@ -38,7 +40,7 @@ class Plan:
         """A seed for one purpose."""
         return named_seed(self.study.study.seed, *names)
 
-    def space(self, name: str) -> Any:
+    def space(self, name: str | None) -> Any:
         """A space that an earlier stage wrote."""
         return read_space(self.results / f"spaces/{name}.parquet")
 
@@ -50,9 +52,16 @@ class Plan:
         """Ids and captions as the first stage wrote them."""
         return read_stimuli(self.results / STIMULI)
 
-    def judged_space(self, system: str) -> str:
-        """Name of the space that a system's judge looks at."""
+    @property
+    def asked_systems(self) -> list[str]:
+        """Systems that answer the study's own questions; the others bring theirs."""
+        return [name for name, system in self.study.systems.items() if not isinstance(system.judge, AnswersTable)]
+
+    def judged_space(self, system: str) -> str | None:
+        """Name of the space that a system's judge looks at; None where its answers come from a file."""
         judge = self.study.systems[system].judge
+        if isinstance(judge, AnswersTable):
+            return None
         return f"{system}_captions" if isinstance(judge, SentenceJudgeTable) else judge.space
 
 
@@ -66,8 +75,10 @@ def behavior_stages(plan: Plan) -> list[Stage]:
     for name, system in plan.study.systems.items():
         if isinstance(system.judge, SentenceJudgeTable):
             stages.append(_encoding(plan, name, system.judge))
-        stages += [_answers(plan, name), _embedding(plan, name), _accuracy(plan, name)]
-    if len(plan.study.systems) > 1:
+        judge = system.judge
+        answers = _given_answers(plan, name, judge) if isinstance(judge, AnswersTable) else _answers(plan, name)
+        stages += [answers, _embedding(plan, name), _accuracy(plan, name)]
+    if len(plan.asked_systems) > 1:
         stages.append(_agreement(plan))
     return stages
 
@@ -163,7 +174,55 @@ def _answers(plan: Plan, name: str) -> Stage:
     return Stage(f"answers/{name}", run, outputs, parameters, reads=reads)
 
 
+def _given_answers(plan: Plan, name: str, table: AnswersTable) -> Stage:
+    from affectome.collection import slot_bias
+
+    outputs = (f"triplets/{name}_train.parquet", f"triplets/{name}_test.parquet")
+    seed = plan.seed("held out", name)
+
+    def run(progress: Progress) -> Mapping[str, Any]:
+        ids = plan.stimuli().ids
+        trials = read_triplets(table.path, stimuli=None if table.path.endswith(".parquet") else ids)
+        if not trials.answered.any():
+            raise InputError("holds no answered trial", source=table.path, remedy="collect some answers first")
+        answered = _about(ids, trials[trials.answered], table.path)
+        parts = split_triplets(answered, [1 - table.held_out, table.held_out], seed=seed)
+        for part, path in zip(parts, outputs, strict=True):
+            write_triplets(plan.results / path, part)
+        known = trials.metadata
+        bias = None if known.get("order_shown") == "unknown" else slot_bias(answered)
+        return {
+            "judge": {"kind": "answers", "described": known.get("judge"), "held_out": table.held_out},
+            "n_answered": len(answered),
+            "n_unanswered": len(trials) - len(answered),
+            "slot_bias": bias
+            and {key: getattr(bias, key) for key in ("n", "chi2", "p_value", "effect", "cohens_w")}
+            | {key: getattr(bias, key).tolist() for key in ("counts", "rates", "ci_low", "ci_high")},
+            "slot_prior": known.get("slot_prior"),
+        }
+
+    parameters = {"held_out": table.held_out, "seed": seed}
+    return Stage(f"answers/{name}", run, outputs, parameters, (Path(table.path),), (STIMULI,))
+
+
+def _about(ids: tuple[str, ...], trials: TripletSet, source: str) -> TripletSet:
+    """Trials whose indices count these ids; stimuli that the study does not have are refused."""
+    place = {name: k for k, name in enumerate(ids)}
+    unknown = [trials.ids[k] for k in np.unique(trials.triplets) if trials.ids[k] not in place]
+    if unknown:
+        raise InputError(
+            f"is about {len(unknown)} stimuli that the study does not have ({cut_short(unknown)})",
+            source=source,
+            remedy="make the ids match",
+        )
+    moved = np.array([place.get(name, -1) for name in trials.ids])
+    return TripletSet(
+        moved[trials.triplets], ids, trials.choice, trials.probabilities, trials.block, metadata=trials.metadata
+    )
+
+
 def _embedding(plan: Plan, name: str) -> Stage:
+    from affectome.collection import undivided_slot_prior
     from affectome.embedding import SPoSE
 
     table, seed = plan.study.embedding, plan.seed("embedding", name)
@@ -172,7 +231,9 @@ def _embedding(plan: Plan, name: str) -> Stage:
 
     def run(progress: Progress) -> Mapping[str, Any]:
         trials = plan.trials(f"{name}_train")
-        model = SPoSE(**settings, random_state=seed, n_jobs=plan.n_jobs)
+        prior = undivided_slot_prior(trials)
+        offsets = None if prior is None else tuple(np.log(prior).tolist())
+        model = SPoSE(**settings, random_state=seed, n_jobs=plan.n_jobs, slot_offsets=offsets)
         model.fit(trials, progress=progress)
         if model.n_components_ == 0:
             raise InputError(
@@ -185,6 +246,7 @@ def _embedding(plan: Plan, name: str) -> Stage:
             "epochs": model.n_epochs_,
             "converged": model.converged_,
             "n_trials": model.n_trials_,
+            "slot_prior": None if prior is None else prior.tolist(),
         }
         history = {"settings": {**settings, "seed": seed}, **summary}
         write_space(plan.results / path, model.to_space(trials.ids), history)
@@ -221,11 +283,11 @@ def _agreement(plan: Plan) -> Stage:
     path = "behavior/agreement.csv"
 
     def run(progress: Progress) -> Mapping[str, Any]:
-        answers = {name: plan.trials(f"{name}_test") for name in plan.study.systems}
+        answers = {name: plan.trials(f"{name}_test") for name in plan.asked_systems}
         result = choice_agreement(answers, n_boot=table.bootstrap, level=table.level, seed=seed)
         with atomic_path(plan.results / path) as temporary:
             result.table.to_csv(temporary, index=False, lineterminator="\n")
         return {"pairs": result.table.to_dict("records"), "level": table.level, "chance": 1 / 3}
 
-    reads = tuple(f"triplets/{name}_test.parquet" for name in plan.study.systems)
+    reads = tuple(f"triplets/{name}_test.parquet" for name in plan.asked_systems)
     return Stage("agreement", run, (path,), {**table.model_dump(), "seed": seed}, reads=reads)
