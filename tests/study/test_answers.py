@@ -38,7 +38,8 @@ def with_answers(study_file, edit, answers):
     write_triplets(study_file.parent / "mllm.parquet", answers)
     edit(
         "[embedding]",
-        '[systems.mllm]\nlabel = "MLLM"\njudge = { kind = "answers", path = "mllm.parquet", held_out = 0.2 }\n[embedding]',
+        '[systems.mllm]\nlabel = "MLLM"\n'
+        'judge = { kind = "answers", path = "mllm.parquet", held_out = 0.2 }\n[embedding]',
     )
     return study_file
 

@@ -186,7 +186,9 @@ def _given_answers(plan: Plan, name: str, table: AnswersTable) -> Stage:
         if not trials.answered.any():
             raise InputError("holds no answered trial", source=table.path, remedy="collect some answers first")
         answered = _about(ids, trials[trials.answered], table.path)
-        parts = split_triplets(answered, [1 - table.held_out, table.held_out], seed=seed)
+        n_different = len(np.unique(answered.keys()))
+        held = max(1, round(table.held_out * n_different))
+        parts = split_triplets(answered, [n_different - held, held], seed=seed)
         for part, path in zip(parts, outputs, strict=True):
             write_triplets(plan.results / path, part)
         known = trials.metadata
