@@ -229,6 +229,17 @@ def test_a_nearly_full_disk_ends_the_run_before_anything_is_lost(collect, monkey
     assert "nearly full" in caplog.text
 
 
+def test_a_watch_that_fails_ends_the_run_and_says_why(collect, journal):
+    def stumble(state):
+        if state.n_asked:
+            raise ZeroDivisionError("in the watch")
+
+    with pytest.raises(ZeroDivisionError, match="in the watch"):
+        collect(watch=stumble)
+    with journal() as read:
+        assert read.totals().n_answered > 0
+
+
 def test_a_notebook_with_a_running_loop_can_use_the_plain_form(questions, judge, tmp_path):
     async def cell():
         return Collector(questions, judge, tmp_path / "j.sqlite").run_sync()

@@ -318,6 +318,7 @@ class Collector:
 
         async with Writer(journal) as writer:
             watching = asyncio.create_task(self._look_after(desk))
+            watching.add_done_callback(lambda task: None if task.cancelled() else self.stop("nobody watches any more"))
             try:
                 async with asyncio.TaskGroup() as group:
                     for _ in range(min(many, len(plan))):
@@ -325,7 +326,10 @@ class Collector:
             except BaseExceptionGroup as faults:
                 raise _first(faults) from None
             finally:
+                failed = watching.done()
                 watching.cancel()
+            if failed:
+                watching.result()  # says what the watch stumbled over
 
     async def _look_after(self, desk: _Desk) -> None:
         """Watch the clock, the disk and the budget beside the asking."""
