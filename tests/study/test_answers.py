@@ -47,7 +47,7 @@ def with_answers(study_file, edit, answers):
 def test_a_system_may_bring_its_answers(with_answers, answers, world):
     result = run_study(with_answers)
     system = result.summary["systems"]["mllm"]
-    assert system["n_answered"] == len(answers) - 7 and system["n_unanswered"] == 7
+    assert (system["n_trials"], system["n_answered"], system["n_unanswered"]) == (len(answers), len(answers) - 7, 7)
     assert system["judge"]["described"]["model"] == "a <b>model</b>"
     train, test = (read_triplets(result.results / f"triplets/mllm_{part}.parquet") for part in ("train", "test"))
     assert train.ids == tuple(world.stimuli.ids) and len(train) + len(test) == len(answers) - 7
@@ -57,7 +57,11 @@ def test_a_system_may_bring_its_answers(with_answers, answers, world):
     assert {tuple(train.ids[k] for k in row) for row in train.triplets.tolist()} <= named
     # The bias is told, and its prior stands in the likelihood.
     bias = system["slot_bias"]
-    assert sum(bias["counts"]) == len(answers) - 7 and bias["p_value"] < 1e-20 and bias["rates"][0] > 0.45
+    counted = np.bincount(answers.choice[answers.choice >= 0], minlength=3)
+    assert bias["counts"] == counted.tolist() and bias["p_value"] < 1e-20 and bias["rates"][0] > 0.45
+    assert bias["chi2"] == pytest.approx(((counted - counted.mean()) ** 2 / counted.mean()).sum())
+    known = answers.metadata["slot_prior"]
+    assert system["slot_prior"] == {key: known[key] for key in ("prior", "ci_low", "ci_high", "divided_out")}
     np.testing.assert_allclose(system["embedding"]["slot_prior"], PRIOR, atol=0.05)
     assert system["held_out_accuracy"]["value"] > 0.4 and system["n_components"] == 3
     # Its questions are others, so it takes no part in the agreement on shared ones.
@@ -66,7 +70,8 @@ def test_a_system_may_bring_its_answers(with_answers, answers, world):
     ]
     page = (result.results / "report.html").read_text(encoding="utf-8")
     assert "Do they prefer a slot?" in page and f"{bias['chi2']:.1f}" in page
-    assert "in the likelihood of the embedding" in page and "a &lt;b&gt;model&lt;/b&gt;" in page
+    first = f"{known['prior'][0]:.3f} ({known['ci_low'][0]:.3f} – {known['ci_high'][0]:.3f})"
+    assert first in page and "in the likelihood of the embedding" in page and "a &lt;b&gt;model&lt;/b&gt;" in page
 
 
 def test_other_answers_rerun_what_depends_on_them_and_nothing_else(with_answers, answers):
@@ -78,16 +83,18 @@ def test_other_answers_rerun_what_depends_on_them_and_nothing_else(with_answers,
     assert not {name for name in again if "human" in name} and "questions" not in again and "agreement" not in again
 
 
-def test_odd_last_files_index_the_studys_stimuli_and_tell_no_slots(with_answers, edit, answers, world):
+@pytest.mark.parametrize("suffix", [".txt", ".npy"])
+def test_odd_last_files_index_the_studys_stimuli_and_tell_no_slots(with_answers, edit, answers, world, suffix):
     place = {name: k for k, name in enumerate(world.stimuli.ids)}
     shown = np.array([[place[answers.ids[k]] for k in row] for row in answers.triplets])
     here = TripletSet(shown, world.stimuli.ids, answers.choice)
-    write_triplets(with_answers.parent / "mllm.txt", here)
-    edit("mllm.parquet", "mllm.txt")
+    write_triplets(with_answers.parent / f"mllm{suffix}", here)
+    edit("mllm.parquet", f"mllm{suffix}")
     result = run_study(with_answers)
     system = result.summary["systems"]["mllm"]
     assert system["slot_bias"] is None and system["embedding"]["slot_prior"] is None
-    assert "Do they prefer a slot?" not in (result.results / "report.html").read_text(encoding="utf-8")
+    page = (result.results / "report.html").read_text(encoding="utf-8")
+    assert "Do they prefer a slot?" not in page and "nothing is known of its slot bias" in page
     trials = read_triplets(result.results / "triplets/mllm_train.parquet")
     assert np.isin(trials.keys(), here.keys()).all() and trials.ids == world.stimuli.ids
 
@@ -95,10 +102,16 @@ def test_odd_last_files_index_the_studys_stimuli_and_tell_no_slots(with_answers,
 def test_answers_that_do_not_fit_are_named(with_answers, answers):
     path = with_answers.parent / "mllm.parquet"
     write_triplets(path, TripletSet(answers.triplets, ["nobody", *answers.ids[1:]], answers.choice))
-    with pytest.raises(InputError, match=r"mllm\.parquet: is about 1 stimuli .*\(nobody\); make the ids match"):
+    with pytest.raises(InputError, match=r"mllm\.parquet: is about a stimulus .*\(nobody\); give .* ids match"):
         run_study(with_answers)
     write_triplets(path, TripletSet(answers.triplets, answers.ids))
     with pytest.raises(InputError, match=r"mllm\.parquet: holds no answered trial"):
+        run_study(with_answers)
+    write_triplets(path, answers[np.flatnonzero(answers.keys() == answers.keys()[20])])
+    with pytest.raises(InputError, match=r"mllm\.parquet: holds answers to a single triplet"):
+        run_study(with_answers)
+    write_triplets(path, answers.with_answers(answers.choice, metadata={"slot_prior": {"prior": [1.0, 0.0, 0.0]}}))
+    with pytest.raises(InputError, match=r"mllm\.parquet: the slot prior .* is not three numbers above 0"):
         run_study(with_answers)
     path.unlink()
     with pytest.raises(InputError, match=r"\[systems\.mllm\.judge\] path"):
@@ -108,3 +121,62 @@ def test_answers_that_do_not_fit_are_named(with_answers, answers):
 def test_a_study_without_answer_files_has_no_slot_table(study_file):
     page = run_study(study_file).results / "report.html"
     assert "Do they prefer a slot?" not in page.read_text(encoding="utf-8")
+
+
+def test_answers_about_some_of_the_stimuli_are_indexed_by_id(with_answers, answers, world):
+    few = answers.ids[5:25]
+    kept = answers[np.isin(answers.triplets, range(5, 25)).all(axis=1)]
+    write_triplets(with_answers.parent / "mllm.parquet", TripletSet(kept.triplets - 5, few, kept.choice))
+    result = run_study(with_answers)
+    parts = [read_triplets(result.results / f"triplets/mllm_{part}.parquet") for part in ("train", "test")]
+    found = sorted(
+        (*(part.ids[k] for k in row), int(c))
+        for part in parts
+        for row, c in zip(part.triplets, part.choice, strict=True)
+    )
+    assert parts[0].ids == world.stimuli.ids
+    assert found == sorted(
+        (*(kept.ids[k] for k in row), int(c)) for row, c in zip(kept.triplets, kept.choice, strict=True) if c >= 0
+    )
+
+
+def test_a_prior_that_was_divided_out_stays_out_of_the_likelihood(with_answers, answers):
+    known = {"prior": [0.6, 0.25, 0.15], "divided_out": True}  # given by hand: no interval
+    write_triplets(
+        with_answers.parent / "mllm.parquet", answers.with_answers(answers.choice, metadata={"slot_prior": known})
+    )
+    result = run_study(with_answers)
+    system = result.summary["systems"]["mllm"]
+    assert system["embedding"]["slot_prior"] is None
+    assert system["slot_prior"] == {**known, "ci_low": None, "ci_high": None}
+    page = (result.results / "report.html").read_text(encoding="utf-8")
+    assert "0.600 / 0.250 / 0.150; divided out of the probabilities" in page
+
+
+ASKED = {
+    "human_category": '[systems.human_category]\nlabel = "Human (category)"\n'
+    'judge = { kind = "features", space = "category" }\n',
+    "human_dimension": "[systems.human_dimension]\n"
+    'judge = { kind = "features", space = "dimension", standardise = "zscore" }\n',
+}
+
+
+@pytest.mark.parametrize("removed", [["human_dimension"], ["human_category", "human_dimension"]])
+def test_without_two_systems_on_shared_questions_there_is_no_agreement(with_answers, edit, removed, caplog):
+    for name in removed:
+        edit(ASKED[name], "")
+    with caplog.at_level("INFO", logger="affectome"):
+        result = run_study(with_answers)
+    assert "the agreement on shared questions is computed without it" in caplog.text
+    assert "agreement" not in result.summary and "agreement" not in [record.name for record in result.records]
+    page = (result.results / "report.html").read_text(encoding="utf-8")
+    assert "Do they choose alike?" not in page and "Do they prefer a slot?" in page
+    # The study's own questions are told of only where a system answered them.
+    assert ("3,000 triplets to learn from" in page) == ("human_category" not in removed)
+
+
+def test_answers_stand_beside_category_scores(with_answers, edit):
+    edit("[interpretation]", '[interpretation]\ncategories = "category"\ntop = 1\nmost_common = 2\npermutations = 20')
+    system = run_study(with_answers).summary["systems"]["mllm"]
+    assert system["top1_nearest_centroid"]["circular"] is False
+    assert system["interpretation"]["judged_from_these_ratings"] is False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from affectome.stimuli import (
 from affectome.study._engine import Stage
 from affectome.study._schema import AnswersTable, SentenceJudgeTable, Study
 from affectome.triplets import TripletSet, read_triplets, sample_triplets, split_triplets, write_triplets
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["STIMULI", "Plan", "behavior_stages"]
 
@@ -175,36 +178,88 @@ def _answers(plan: Plan, name: str) -> Stage:
 
 
 def _given_answers(plan: Plan, name: str, table: AnswersTable) -> Stage:
-    from affectome.collection import slot_bias
-
     outputs = (f"triplets/{name}_train.parquet", f"triplets/{name}_test.parquet")
     seed = plan.seed("held out", name)
 
     def run(progress: Progress) -> Mapping[str, Any]:
         ids = plan.stimuli().ids
-        trials = read_triplets(table.path, stimuli=None if table.path.endswith(".parquet") else ids)
+        own = Path(table.path).suffix.lower() == ".parquet"  # it names its stimuli; the other formats count them
+        trials = read_triplets(table.path, stimuli=None if own else ids)
         if not trials.answered.any():
             raise InputError("holds no answered trial", source=table.path, remedy="collect some answers first")
         answered = _about(ids, trials[trials.answered], table.path)
-        n_different = len(np.unique(answered.keys()))
-        held = max(1, round(table.held_out * n_different))
-        parts = split_triplets(answered, [n_different - held, held], seed=seed)
-        for part, path in zip(parts, outputs, strict=True):
+        n_unanswered = len(trials) - len(answered)
+        logger.info(
+            "System %s: %d answers, %d trials without one left out; its questions are its own, so the agreement on "
+            "shared questions is computed without it.",
+            name,
+            len(answered),
+            n_unanswered,
+        )
+        for part, path in zip(_held_apart(answered, table, seed), outputs, strict=True):
             write_triplets(plan.results / path, part)
-        known = trials.metadata
-        bias = None if known.get("order_shown") == "unknown" else slot_bias(answered)
         return {
-            "judge": {"kind": "answers", "described": known.get("judge"), "held_out": table.held_out},
+            "judge": {"kind": "answers", "described": trials.metadata.get("judge"), "held_out": table.held_out},
+            "n_trials": len(trials),
             "n_answered": len(answered),
-            "n_unanswered": len(trials) - len(answered),
-            "slot_bias": bias
-            and {key: getattr(bias, key) for key in ("n", "chi2", "p_value", "effect", "cohens_w")}
-            | {key: getattr(bias, key).tolist() for key in ("counts", "rates", "ci_low", "ci_high")},
-            "slot_prior": known.get("slot_prior"),
+            "n_unanswered": n_unanswered,
+            "slot_bias": _slot_bias_facts(answered),
+            "slot_prior": _slot_prior_facts(answered, table.path),
         }
 
     parameters = {"held_out": table.held_out, "seed": seed}
     return Stage(f"answers/{name}", run, outputs, parameters, (Path(table.path),), (STIMULI,))
+
+
+def _held_apart(answered: TripletSet, table: AnswersTable, seed: int) -> tuple[TripletSet, ...]:
+    """The answers to learn from and those to hold out; every answer is in one of them, no triplet in both."""
+    n_different = len(np.unique(answered.keys()))
+    if n_different < 2:
+        raise InputError(
+            "holds answers to a single triplet, which cannot be both learned from and held out",
+            source=table.path,
+            remedy="collect answers to more triplets",
+        )
+    held = min(max(1, round(table.held_out * n_different)), n_different - 1)
+    return split_triplets(answered, [n_different - held, held], seed=seed)
+
+
+def _slot_bias_facts(answered: TripletSet) -> dict[str, Any] | None:
+    """The test of the slots as JSON values; None where the slots shown are not known."""
+    from affectome.collection import slot_bias
+
+    if answered.metadata.get("order_shown") == "unknown":
+        return None
+    return {
+        key: value.tolist() if isinstance(value, np.ndarray) else value
+        for key, value in vars(slot_bias(answered)).items()
+    }
+
+
+def _slot_prior_facts(answered: TripletSet, source: str) -> dict[str, Any] | None:
+    """The slot prior that the file carries, checked, with its interval where it is known."""
+    from affectome.collection import check_slot_prior
+
+    known = answered.metadata.get("slot_prior")
+    if not isinstance(known, dict):
+        return None
+    try:
+        prior = check_slot_prior(known.get("prior", ()))
+    except InputError as error:
+        error.source = source
+        raise
+    interval = {end: known.get(end) for end in ("ci_low", "ci_high")}
+    if not all(_three_numbers(values) for values in interval.values()):
+        interval = dict.fromkeys(interval)  # a prior given by hand has none
+    return {"prior": prior.tolist(), **interval, "divided_out": bool(known.get("divided_out"))}
+
+
+def _three_numbers(values: Any) -> bool:
+    return (
+        isinstance(values, list)
+        and len(values) == 3
+        and all(isinstance(v, int | float) and 0 <= v <= 1 for v in values)
+    )
 
 
 def _about(ids: tuple[str, ...], trials: TripletSet, source: str) -> TripletSet:
@@ -212,10 +267,11 @@ def _about(ids: tuple[str, ...], trials: TripletSet, source: str) -> TripletSet:
     place = {name: k for k, name in enumerate(ids)}
     unknown = [trials.ids[k] for k in np.unique(trials.triplets) if trials.ids[k] not in place]
     if unknown:
+        stimuli = "a stimulus" if len(unknown) == 1 else f"{len(unknown)} stimuli"
         raise InputError(
-            f"is about {len(unknown)} stimuli that the study does not have ({cut_short(unknown)})",
+            f"is about {stimuli} that the study does not have ({cut_short(unknown)})",
             source=source,
-            remedy="make the ids match",
+            remedy="give the study these stimuli, or make the ids match (affectome triplets import --stimuli)",
         )
     moved = np.array([place.get(name, -1) for name in trials.ids])
     return TripletSet(
