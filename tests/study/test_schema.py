@@ -51,6 +51,21 @@ FAULTS = {
         "[systems.category]",
         ["a space is called 'category' too"],
     ),
+    "answers that are nowhere": (
+        '{ kind = "features", space = "category" }',
+        '{ kind = "answers", path = "nowhere.parquet" }',
+        ["[systems.human_category.judge] path", "nowhere.parquet", "correct the path"],
+    ),
+    "all answers held out": (
+        '{ kind = "features", space = "category" }',
+        '{ kind = "answers", path = "stimuli.csv", held_out = 1.0 }',
+        ["held_out", "less than 1"],
+    ),
+    "unknown key of answers": (
+        '{ kind = "features", space = "category" }',
+        '{ kind = "answers", path = "stimuli.csv", heldout = 0.1 }',
+        ["heldout", "did you mean 'held_out'?"],
+    ),
     "invalid TOML": ("seed = 1", "seed = ", ["not valid TOML", "line"]),
 }
 
