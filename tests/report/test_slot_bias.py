@@ -77,19 +77,24 @@ def answered(summary):
 
 
 def test_the_table_holds_rates_test_and_prior(answered, provenance):
-    head, row = tables(answered, provenance).tables["Slot bias"]
-    assert len(head) == len(row) == 9
+    head, row, prior = tables(answered, provenance).tables["Slot bias"]
+    assert len(head) == len(row) == 8
     # Wilson intervals of 150, 90 and 60 of 300; chi-square (50^2 + 10^2 + 40^2) / 100; p = exp(-21); w = sqrt(42 / 300)
     assert row == [
         HOSTILE,
         "300",
-        "50.0% (44.4% – 55.6%)",
-        "30.0% (25.1% – 35.4%)",
-        "20.0% (15.9% – 24.9%)",
+        "50.0%(44.4% – 55.6%)",
+        "30.0%(25.1% – 35.4%)",
+        "20.0%(15.9% – 24.9%)",
         "42.0",
         "8e-10",
         "0.374",
-        "0.600 (0.550 – 0.650) / 0.250 (0.200 – 0.300) / 0.150 (0.100 – 0.200); in the likelihood of the embedding",
+    ]
+    assert prior[2:] == [
+        "0.600(0.550 – 0.650)",
+        "0.250(0.200 – 0.300)",
+        "0.150(0.100 – 0.200)",
+        "in the likelihood of the embedding",
     ]
 
 
@@ -103,10 +108,11 @@ def test_what_a_file_says_of_its_judge_is_text(answered, provenance):
 
 def test_no_prior_and_one_divided_out_are_told_apart(answered, provenance):
     answered["systems"]["second"]["slot_prior"] = None
-    assert tables(answered, provenance).tables["Slot bias"][1][-1] == "not estimated"
-    answered["systems"]["second"]["slot_prior"] = {"prior": [0.5, 0.3, 0.2], "divided_out": True}
-    told = tables(answered, provenance).tables["Slot bias"][1][-1]
-    assert told == "0.500 / 0.300 / 0.200; divided out of the probabilities, so that the rates are those after it"
+    assert tables(answered, provenance).tables["Slot bias"][2] == ["its slot prior", "", "not estimated"]
+    known = {"prior": [0.5, 0.3, 0.2], "ci_low": None, "ci_high": None, "divided_out": True}  # given by hand
+    answered["systems"]["second"]["slot_prior"] = known
+    told = tables(answered, provenance).tables["Slot bias"][2][2:]
+    assert told == ["0.500", "0.300", "0.200", "divided out of the probabilities: the rates are those after it"]
 
 
 def test_there_is_no_table_without_answer_files(summary, provenance):

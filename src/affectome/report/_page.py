@@ -57,7 +57,7 @@ def render_page(results: Results) -> str:
         pictures=results.pictures,
         asked=any(system["judge"]["kind"] != "answers" for system in summary["systems"].values()),
         slots={name: s["slot_bias"] for name, s in summary["systems"].items() if s.get("slot_bias")},
-        slot_priors={name: _told_slot_prior(s.get("slot_prior")) for name, s in summary["systems"].items()},
+        slot_priors={name: s.get("slot_prior") for name, s in summary["systems"].items()},
         models={name: _model(s["judge"].get("described")) for name, s in summary["systems"].items()},
         captions={name: _by_component(rows) for name, rows in results.captions.items()},
         labels={name: system["label"] for name, system in summary["systems"].items()},
@@ -113,22 +113,6 @@ def _findings(summary: Mapping[str, Any], top_key: str | None) -> list[str]:
                 f"permuted labels up to {_percent(found['null_high'])}, p = {_small(found['p'])}).{circular}"
             )
     return sentences
-
-
-def _told_slot_prior(known: Mapping[str, Any] | None) -> str:
-    """A slot prior with its interval, and what was done with it."""
-    if not known:
-        return "not estimated"
-    told = [f"{value:.3f}" for value in known["prior"]]
-    if known.get("ci_low") and known.get("ci_high"):
-        ends = zip(told, known["ci_low"], known["ci_high"], strict=True)
-        told = [f"{value} ({low:.3f} – {high:.3f})" for value, low, high in ends]
-    done = (
-        "divided out of the probabilities, so that the rates are those after it"
-        if known.get("divided_out")
-        else "in the likelihood of the embedding"
-    )
-    return f"{' / '.join(told)}; {done}"
 
 
 def _model(described: Any) -> str | None:
