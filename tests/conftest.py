@@ -8,6 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from affectome.cli import main
+
 
 @dataclass
 class ScriptedServer:
@@ -100,3 +102,15 @@ def chat_server():
 def answer_json():
     """Makes the JSON of a chat completion."""
     return chat_answer
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command in this process, as a user types it; give its exit code, stdout and stderr."""
+
+    def call(*arguments):
+        code = main([str(part) for part in arguments])
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    return call

@@ -1,17 +1,12 @@
-"""Commands as a user types them."""
+"""A simulated world in files, for commands."""
 
 import pytest
 
-from affectome.cli import main
+from affectome.simulation import simulate_emotions, write_simulated_tables
 
 
-@pytest.fixture
-def run(capsys):
-    """Run a command; give its exit code, stdout and stderr."""
-
-    def call(*arguments):
-        code = main([str(part) for part in arguments])
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
-
-    return call
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world")
+    write_simulated_tables(simulate_emotions(30, 3, seed=0), folder)
+    return folder

@@ -11,15 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from affectome.simulation import simulate_emotions, write_simulated_tables
+from affectome.simulation import simulate_emotions
 from affectome.triplets import TripletSet, read_triplets, write_triplets
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("world")
-    write_simulated_tables(simulate_emotions(30, 3, seed=0), folder)
-    return folder
 
 
 def test_the_five_steps_lead_from_ratings_to_a_score(run, world, tmp_path):

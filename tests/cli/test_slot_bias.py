@@ -7,16 +7,9 @@ import pytest
 
 from affectome.collection import debias
 from affectome.embedding import SPoSE
-from affectome.simulation import simulate_emotions, write_simulated_tables
+from affectome.simulation import simulate_emotions
 from affectome.spaces import read_space
 from affectome.triplets import read_triplets, write_triplets
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("world")
-    write_simulated_tables(simulate_emotions(30, 3, seed=0), folder)
-    return folder
 
 
 def test_sample_says_how_many_questions_the_orders_make(run, world, tmp_path):

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from affectome.cli import main
 from affectome.judges import Reply
 from affectome.triplets import sample_triplets, write_triplets
 
@@ -182,15 +181,3 @@ def check_answers(servers):
         return {row[0] for row in answers}, set(failed)
 
     return check
-
-
-@pytest.fixture
-def run_here(capsys):
-    """Run a command in this process: exit code, stdout and stderr."""
-
-    def call(*arguments):
-        code = main([str(part) for part in arguments])
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
-
-    return call

@@ -49,23 +49,21 @@ def test_a_disk_without_room_for_the_questions_says_so_and_leaves_a_name_to_star
     assert len(project.answered()) == 3_000
 
 
-def test_status_and_export_work_on_a_full_journal(project, servers, run_here):
+def test_status_and_export_work_on_a_full_journal(project, servers, run):
     with servers.running("fault", project.log) as (url, _):
         project.judge(url, concurrency=32)
         assert project.run("--max-journal-mb", FULL_MB)[0] == 3
     n = len(project.answered())
-    code, out, _ = run_here("collect", "status", project.journal)
+    code, out, _ = run("collect", "status", project.journal)
     assert code == 0
     assert f"{n:,} of 3,000 answered" in out
-    code, out, _ = run_here(
-        "collect", "export", project.journal, "--out", project.folder / "answers.parquet", "--quiet"
-    )
+    code, out, _ = run("collect", "export", project.journal, "--out", project.folder / "answers.parquet", "--quiet")
     assert code == 0
     assert f"{n:,} answers" in out
 
 
 def test_a_disk_that_fills_up_stops_the_asking_while_what_is_in_flight_still_fits(
-    project, servers, run_here, check_answers, monkeypatch
+    project, servers, run, check_answers, monkeypatch
 ):
     room = iter([10 * 2**30] + [2**20] * 1000)
     monkeypatch.setattr("shutil.disk_usage", lambda place: SimpleNamespace(free=next(room)))
@@ -73,7 +71,7 @@ def test_a_disk_that_fills_up_stops_the_asking_while_what_is_in_flight_still_fit
     command = ["collect", "run", "questions.parquet", "--judge", "judge.toml", "--journal", "journal.sqlite"]
     with servers.running("fault", project.log, latency_s=0.02) as (url, _):
         project.judge(url, concurrency=8)
-        code, _, err = run_here(*command)
+        code, _, err = run(*command)
     assert code == 3
     assert "the disk is nearly full; what was answered is kept; make room and give the same command again" in err
     answered, failed = check_answers(project.journal, project.questions)

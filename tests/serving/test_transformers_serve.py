@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from affectome.cli import main
 from affectome.collection import Collector
 from affectome.errors import InputError
 from affectome.judges import ChatJudge, parse_choice
@@ -63,7 +62,7 @@ def test_every_reply_is_read_as_it_was_said(transformers_serve, listening_llama,
 
 
 def test_a_stimulus_table_becomes_an_embedding(
-    transformers_serve, listening_llama, captions, expected, emotions, salience, tmp_path, capsys
+    transformers_serve, listening_llama, captions, expected, emotions, salience, tmp_path, run
 ):
     rows = [{"id": name, "caption": texts[0]} for name, texts in captions.items()]
     pd.DataFrame(rows).to_csv(tmp_path / "stimuli.csv", index=False)
@@ -71,10 +70,9 @@ def test_a_stimulus_table_becomes_an_embedding(
     (tmp_path / "judge.toml").write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items()))
 
     def affectome(*arguments):
-        code = main([str(tmp_path / part[1:]) if part.startswith("@") else part for part in arguments])
-        shown = capsys.readouterr()
-        assert code == 0, shown.err
-        return shown.out
+        code, out, err = run(*(tmp_path / part[1:] if part.startswith("@") else part for part in arguments))
+        assert code == 0, err
+        return out
 
     affectome(
         "triplets", "sample", "@stimuli.csv", "--n", str(N_QUESTIONS), "--seed", "1", "--out", "@questions.parquet"

@@ -150,3 +150,8 @@ def test_a_bad_trial_is_refused_by_row_and_remedy(change, message):
     with pytest.raises(InputError) as caught:
         TripletSet(**{"triplets": [[0, 1, 2], [3, 2, 1]], "ids": "abcd"} | change)
     assert str(caught.value).startswith(message)
+
+
+def test_the_ids_in_use_are_those_of_some_trial_in_their_order():
+    trials = TripletSet([[4, 1, 2], [2, 4, 1]], ids=list("abcdef"))
+    assert trials.used_ids() == ["b", "c", "e"] and trials[:0].used_ids() == []

@@ -75,7 +75,7 @@ def write(
     from affectome.triplets import read_triplets
 
     asked, chat = read_triplets(questions), _chat_judge(judge, stimuli)
-    chat.require([asked.ids[k] for k in sorted(set(asked.triplets.ravel().tolist()))])
+    chat.require(asked.used_ids())
     with (
         Journal.resume(journal, asked, chat.describe(), accept_changes=accept_changes) as opened,
         work_progress("writing", quiet) as progress,

@@ -13,9 +13,10 @@ from affectome.collection._bias import (
 from affectome.collection._collector import Budget, Collected, Collector
 from affectome.collection._dispatch import DISPATCHES, Dispatch, dispatch_order, read_shard
 from affectome.collection._export import Exported, export_journal
-from affectome.collection._journal import Journal, Totals
+from affectome.collection._journal import Journal
 from affectome.collection._merge import Merged, merge_journals
 from affectome.collection._slot_prior import SMALLEST_PROBABILITY, SlotPrior, estimate_slot_prior
+from affectome.collection._totals import Totals
 
 __all__ = [
     "DISPATCHES",

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from affectome._asynchronous import run_to_end
 from affectome.collection._dispatch import Dispatch, dispatch_order
-from affectome.collection._journal import FAILED, OPEN, Journal, Totals
+from affectome.collection._journal import FAILED, OPEN, Journal
+from affectome.collection._totals import Totals
 from affectome.collection._writer import Writer
 from affectome.errors import EnvironmentFailure, InputError
 from affectome.judges import Judge, Prices, Reply
@@ -211,7 +212,7 @@ class Collector:
         """
         require = getattr(self.judge, "require", None)
         if require is not None:
-            require([self.questions.ids[k] for k in np.unique(self.questions.triplets)])
+            require(self.questions.used_ids())
         description = dict(self.judge.describe())
         order = dispatch_order(self.questions.triplets, self.dispatch, self.shard)
         with Journal.resume(
@@ -228,11 +229,11 @@ class Collector:
             faults: Counter[str] = Counter()
             desk = _Desk(self, journal.totals(), len(plan), again, faults)
             if len(plan) > 0:  # where nothing is left, nobody has to be there to be asked
-                async with self._answering(faults) as (ask, many, abilities):
+                async with self._answering(faults) as (ask, many, size, abilities):
                     journal.agree_on_server(abilities, self.accept_changes)
                     journal.begin_run(abilities, getattr(self.judge, "prices", None))
                     desk.start()
-                    await self._ask_all(journal, plan, ask, many, desk)
+                    await self._ask_all(journal, _groups(plan, size), ask, many, desk)
             collected = desk.stand(self._stopping or "all asked")
         if self.watch is not None:
             self.watch(collected)
@@ -252,14 +253,17 @@ class Collector:
         return np.asarray(plan, np.int64)
 
     @asynccontextmanager
-    async def _answering(self, faults: Counter[str]) -> AsyncIterator[tuple[_Ask, int, dict[str, Any]]]:
-        """How questions are put, how many at once, and what the server can do; requests that fail are counted."""
+    async def _answering(self, faults: Counter[str]) -> AsyncIterator[tuple[_Ask, int, int, dict[str, Any]]]:
+        """How questions are put, how many calls at once, how many questions in a call, and what the server can do.
+
+        Requests that fail are counted in `faults`.
+        """
         ids = self.questions.ids
         rows = self.questions.triplets
         opened = getattr(self.judge, "session", None)
         if opened is None:
-            async with self._in_batches() as ask:
-                yield ask, 1, {}
+            batch = getattr(self.judge, "batch_size", None)
+            yield self._ask_batch, 1, _GROUP if batch is None else _BATCHES * int(batch), {}
             return
         async with opened() as session:
             session.transport.faults = faults
@@ -268,14 +272,13 @@ class Collector:
                 a, b, c = rows[questions[0]]
                 return [await session.reply((ids[a], ids[b], ids[c]))]
 
-            yield ask, int(getattr(self.judge, "concurrency", 1)), session.describe()
+            yield ask, int(getattr(self.judge, "concurrency", 1)), 1, session.describe()
 
-    @asynccontextmanager
-    async def _in_batches(self) -> AsyncIterator[_Ask]:
-        """Put some questions at a time to a judge that answers batches, in a thread beside the loop."""
+    async def _ask_batch(self, questions: NDArray[np.int64]) -> list[Reply]:
+        """Put some questions to a judge that answers batches, in a thread beside the loop."""
         replies_of = getattr(self.judge, "replies", None)
 
-        def work(questions: NDArray[np.int64]) -> list[Reply]:
+        def work() -> list[Reply]:
             began = time.monotonic()
             asked = self.questions[questions]
             if replies_of is not None:
@@ -289,18 +292,11 @@ class Collector:
                 replies.append(Reply(choice, soft, latency=share, failure=failure))
             return replies
 
-        async def ask(questions: NDArray[np.int64]) -> list[Reply]:
-            return await asyncio.to_thread(work, questions)
+        return await asyncio.to_thread(work)
 
-        yield ask
-
-    async def _ask_all(self, journal: Journal, plan: NDArray[np.int64], ask: _Ask, many: int, desk: _Desk) -> None:
-        size = 1
-        if not hasattr(self.judge, "session"):
-            batch = getattr(self.judge, "batch_size", None)
-            size = _GROUP if batch is None else _BATCHES * int(batch)
-        left = _groups(plan, size)
-
+    async def _ask_all(
+        self, journal: Journal, left: Iterator[NDArray[np.int64]], ask: _Ask, many: int, desk: _Desk
+    ) -> None:
         async def work(writer: Writer) -> None:
             for questions in left:
                 if self._stopping is not None:
@@ -321,7 +317,7 @@ class Collector:
             watching.add_done_callback(lambda task: None if task.cancelled() else self.stop("nobody watches any more"))
             try:
                 async with asyncio.TaskGroup() as group:
-                    for _ in range(min(many, len(plan))):
+                    for _ in range(min(many, desk.n_planned)):
                         group.create_task(work(writer))
             except BaseExceptionGroup as faults:
                 raise _first(faults) from None
@@ -358,7 +354,7 @@ class _Desk:
         self._stop = collector.stop
         self._prices: Prices | None = getattr(collector.judge, "prices", None)
         self._before = before
-        self._n_planned = n_planned
+        self.n_planned = n_planned
         self._n_failed_before = before.n_failed - n_again  # what is asked again is open until it comes back
         self._faults = faults
         self._began = time.monotonic()
@@ -420,7 +416,7 @@ class _Desk:
             n_failed=n_failed,
             n_open=self._before.n_questions - n_answered - n_failed,
             n_asked=self._answered + self._failed,
-            n_planned=self._n_planned,
+            n_planned=self.n_planned,
             seconds=time.monotonic() - self._began,
             prompt_tokens=self._tokens[0],
             completion_tokens=self._tokens[1],

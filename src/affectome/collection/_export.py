@@ -100,7 +100,7 @@ def export_journal(
     prior = None
     if debiased:
         try:
-            prior = estimate_slot_prior(read_answered(journal), seed=_SEED)
+            prior = estimate_slot_prior(_answered(journal, soft=totals.n_soft > 0), seed=_SEED)
         except InputError as error:
             error.source = error.source or str(journal.path)
             raise
@@ -130,9 +130,8 @@ def export_journal(
     )
 
 
-def read_answered(journal: Journal) -> TripletSet:
+def _answered(journal: Journal, *, soft: bool) -> TripletSet:
     """All answered questions of a journal as one set."""
-    soft = journal.totals().n_soft > 0
     first, shown, choices, probabilities = 0, [], [], []
     for rows, _ in journal.question_chunks():
         part, _ = _answers(journal, rows, None, first, soft=soft, details=False)

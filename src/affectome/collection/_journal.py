@@ -10,7 +10,6 @@ import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,11 +20,12 @@ from numpy.typing import NDArray
 from affectome._files import SCHEMA, check_schema, held_lock, make_folder, unreadable
 from affectome._tables import cut_short
 from affectome.collection._sqlite import connect, explain, is_blank, known_mode, refuse_network
+from affectome.collection._totals import Totals, count_totals
 from affectome.errors import EnvironmentFailure, InputError
 from affectome.judges import Prices, Reply
 from affectome.triplets import TripletSet
 
-__all__ = ["ANSWERED", "FAILED", "OPEN", "OUT", "Journal", "Totals", "judge_digest", "question_digest"]
+__all__ = ["ANSWERED", "FAILED", "OPEN", "OUT", "Journal", "judge_differences", "question_digest"]
 
 #: States of a question: not asked yet, answered, given up, handed to a provider in a batch file.
 OPEN, ANSWERED, FAILED, OUT = 0, 1, 2, 3
@@ -56,48 +56,8 @@ CREATE TABLE batch_questions (question INTEGER PRIMARY KEY, batch INTEGER NOT NU
 #: Statements that bring a journal of an older schema (the key) to the next one.
 _MIGRATIONS: Mapping[int, str] = {}
 
-_INSERT_ANSWER = "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_ANSWER = "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_FAILURE = "INSERT INTO failures VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-
-
-@dataclass(frozen=True)
-class Totals:
-    """What a journal holds and what that took, failures included.
-
-    Attributes
-    ----------
-    n_questions, n_answered, n_failed, n_out : int
-        All questions; those answered, given up, and handed to a provider.
-    slots : three int
-        How often each slot was called odd.
-    n_soft : int
-        Answers with probabilities.
-    mass : float or None
-        Mean probability on the three labels, over the answers that know it.
-    prompt_tokens, completion_tokens, cached_tokens : int
-    latency : float
-        Mean seconds per answer.
-    failures : dict from kind to int
-        Kinds of the failures of questions that have no answer.
-    """
-
-    n_questions: int
-    n_answered: int
-    n_failed: int
-    n_out: int
-    slots: tuple[int, int, int]
-    n_soft: int
-    mass: float | None
-    prompt_tokens: int
-    completion_tokens: int
-    cached_tokens: int
-    latency: float
-    failures: dict[str, int]
-
-    @property
-    def n_open(self) -> int:
-        """Questions that are neither answered, given up nor with a provider."""
-        return self.n_questions - self.n_answered - self.n_failed - self.n_out
 
 
 def question_digest(questions: TripletSet) -> str:
@@ -109,9 +69,10 @@ def question_digest(questions: TripletSet) -> str:
     return digest.hexdigest()
 
 
-def judge_digest(description: Mapping[str, Any]) -> str:
-    """SHA-256 of what a judge says of itself."""
-    return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()
+def judge_differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Keys in which two judges' descriptions of themselves differ, as JSON."""
+    texts = [{key: json.dumps(value, sort_keys=True) for key, value in judge.items()} for judge in (one, other)]
+    return sorted(key for key in {*one, *other} if texts[0].get(key) != texts[1].get(key))
 
 
 class Journal:
@@ -331,10 +292,10 @@ class Journal:
 
     def _agree_on_judge(self, judge: Mapping[str, Any], accept_changes: bool) -> None:
         before = self.facts["judge"]
-        if judge_digest(before) == judge_digest(judge):
+        differing = judge_differences(before, judge)
+        if not differing:
             return
         if not accept_changes:
-            differing = sorted(k for k in {*before, *judge} if before.get(k) != judge.get(k))
             raise InputError(
                 f"was begun with another judge (its {cut_short(differing)} differ)",
                 source=self.path,
@@ -400,38 +361,8 @@ class Journal:
 
     def totals(self) -> Totals:
         """Count what is there."""
-        run = self.connection.execute
-        unanswered = "question NOT IN (SELECT question FROM answers)"
         with self.saying("cannot be read"):
-            slots = dict(run("SELECT choice, count(*) FROM answers GROUP BY choice").fetchall())
-            soft, mass, latency = run("SELECT count(p_a), avg(mass), avg(latency) FROM answers").fetchone()
-            sums = "total(prompt_tokens), total(completion_tokens), total(cached_tokens)"
-            spent = [run(f"SELECT {sums} FROM {table}").fetchone() for table in ("answers", "failures")]
-            failed = run(f"SELECT count(DISTINCT question) FROM failures WHERE {unanswered}").fetchone()[0]
-            out = run(
-                "SELECT count(*) FROM batch_questions WHERE question NOT IN (SELECT question FROM answers) "
-                "AND question NOT IN (SELECT question FROM failures)"
-            ).fetchone()[0]
-            reasons = run(f"SELECT reason FROM failures WHERE {unanswered} GROUP BY question").fetchall()
-        kinds: dict[str, int] = {}
-        for (reason,) in reasons:
-            kind = str(reason).partition(":")[0]
-            kinds[kind] = kinds.get(kind, 0) + 1
-        prompt, completion, cached = (int(a + b) for a, b in zip(*spent, strict=True))
-        return Totals(
-            n_questions=self.facts["n_questions"],
-            n_answered=sum(slots.values()),
-            n_failed=failed,
-            n_out=out,
-            slots=(slots.get(0, 0), slots.get(1, 0), slots.get(2, 0)),
-            n_soft=soft,
-            mass=mass,
-            prompt_tokens=prompt,
-            completion_tokens=completion,
-            cached_tokens=cached,
-            latency=latency or 0.0,
-            failures=kinds,
-        )
+            return count_totals(self.connection, self.facts["n_questions"])
 
     def last_run(self) -> tuple[float, float, int] | None:
         """Begin, last sign of life (seconds since 1970) and answers of the latest run."""
@@ -515,7 +446,7 @@ class Journal:
                 if not short:
                     texts.append((question, reply.text))
             run = self.connection.executemany
-            run(_INSERT_ANSWER.replace("INSERT", "INSERT OR IGNORE"), answers)
+            run(_INSERT_ANSWER, answers)
             run("INSERT OR IGNORE INTO texts VALUES (?, ?)", texts)
             run(_INSERT_FAILURE, failures)
             self.connection.execute(

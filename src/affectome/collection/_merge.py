@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from affectome._progress import Progress, silent
 from affectome._tables import cut_short
-from affectome.collection._journal import Journal, judge_digest
+from affectome.collection._journal import Journal, judge_differences
 from affectome.errors import InputError
 
 __all__ = ["Merged", "merge_journals"]
@@ -81,13 +82,12 @@ def merge_journals(
     return Merged(totals.n_questions, totals.n_answered, shared, differing)
 
 
-def _check(path: Path, facts: dict[str, object], server: object, reference: Path) -> None:
+def _check(path: Path, facts: Mapping[str, Any], server: object, reference: Path) -> None:
     with Journal.open(path) as journal:
         if journal.facts["questions"] != facts["questions"]:
             raise InputError(f"holds other questions than {reference}", source=path, remedy="merge shards of one set")
-        if judge_digest(journal.facts["judge"]) != judge_digest(facts["judge"]):  # type: ignore[arg-type]
-            judges = (journal.facts["judge"], facts["judge"])
-            differ = sorted(k for k in {*judges[0], *judges[1]} if judges[0].get(k) != judges[1].get(k))  # type: ignore
+        differ = judge_differences(journal.facts["judge"], facts["judge"])
+        if differ:
             raise InputError(
                 f"was collected with another judge than {reference} (its {cut_short(differ)} differ)",
                 source=path,

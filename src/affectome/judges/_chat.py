@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -17,7 +15,7 @@ from affectome._asynchronous import run_to_end
 from affectome._progress import Progress
 from affectome._tables import cut_short
 from affectome.errors import EnvironmentFailure, InputError
-from affectome.judges._media import SHOWN, Shown, caption_texts, content_digests
+from affectome.judges._media import SHOWN, Shown, caption_texts, content_digests, shown_digest
 from affectome.judges._prices import Prices
 from affectome.judges._probe import Abilities, probe
 from affectome.judges._prompts import Prompt, load_prompt
@@ -182,7 +180,7 @@ class ChatJudge:
             "mode": self.mode,
             "show": self.show,
             **shown,
-            "stimuli": hashlib.sha256(json.dumps(sorted(content.items())).encode()).hexdigest(),
+            "stimuli": shown_digest(content),
             "prompt": dict(self.loaded_prompt.describe()),
             "noun": self.noun,
             "temperature": self.temperature,
@@ -283,7 +281,7 @@ class ChatJudge:
 
     def answer(self, questions: TripletSet, *, progress: Progress | None = None) -> Answers:
         """Ask all questions and keep nothing on disk; for many use :class:`affectome.collection.Collector`."""
-        self.require([questions.ids[k] for k in sorted(set(questions.triplets.ravel().tolist()))])
+        self.require(questions.used_ids())
         return as_answers(run_to_end(self._replies(questions, progress))) if len(questions) else as_answers([])
 
     async def _replies(self, questions: TripletSet, progress: Progress | None) -> list[Reply]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import zlib
 from collections.abc import Mapping, Sequence
@@ -19,7 +18,7 @@ from affectome._progress import Progress
 from affectome._tables import cut_short
 from affectome.errors import EnvironmentFailure, InputError
 from affectome.judges._io import model_identity
-from affectome.judges._media import caption_texts, content_digests
+from affectome.judges._media import caption_texts, content_digests, shown_digest
 from affectome.judges._prompts import Prompt, load_prompt
 from affectome.judges._protocol import Answers, Reply, as_answers
 from affectome.triplets import TripletSet
@@ -164,7 +163,7 @@ class LocalJudge:
         else:
             described |= {"n_frames": int(self.n_frames), "longest_side": int(self.longest_side)}
             content = content_digests(list(self._shown), self._shown)
-        described["stimuli"] = hashlib.sha256(json.dumps(sorted(content.items())).encode()).hexdigest()
+        described["stimuli"] = shown_digest(content)
         return described
 
     def answer(self, questions: TripletSet, *, progress: Progress | None = None) -> Answers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import json
 import mimetypes
 from collections import OrderedDict
@@ -16,7 +17,7 @@ from affectome._files import file_digest, unreadable
 from affectome._tables import cut_short
 from affectome.errors import InputError
 
-__all__ = ["SHOWN", "Media", "Shown", "caption_texts", "content_digests"]
+__all__ = ["SHOWN", "Media", "Shown", "caption_texts", "content_digests", "shown_digest"]
 
 #: How a stimulus is put before a model.
 Shown = Literal["captions", "video", "frames", "images"]
@@ -43,6 +44,11 @@ def content_digests(ids: Sequence[str], videos: Mapping[str, Path]) -> dict[str,
             f"{len(missing)} of {len(ids)} stimuli have no video ({cut_short(missing)})", remedy="make the ids match"
         )
     return {name: file_digest(videos[name]) for name in ids}
+
+
+def shown_digest(content: Mapping[str, str]) -> str:
+    """SHA-256 of all that a judge is shown: a text, or the digest of a clip, for every id."""
+    return hashlib.sha256(json.dumps(sorted(content.items())).encode()).hexdigest()
 
 
 class Media:

@@ -155,7 +155,7 @@ class _Server:
         if self.strikes < _STRIKES or began < self.ejected_at:  # sent before it was set aside: known already
             return
         if not self.ejections:
-            logger.warning("%s does not answer and is set aside for now.", self.url)
+            logger.warning("%s does not answer and is set aside until it does.", self.url)
         self.ejected_at = time.monotonic()
         self.paused_until = max(self.paused_until, self.ejected_at + min(0.5 * 2**self.ejections, 30.0))
         self.ejections += 1
@@ -263,16 +263,13 @@ class Transport:
         """
         data = None if body is None else json.dumps(body).encode()
         for failed in range(_FETCHES):
-            status, raw, headers, connection = await self._send(method, url, data)
-            connection.close()
+            status, raw, headers = await self._send_apart(method, url, data)
             if status not in (*_BUSY, *_TRANSIENT) or failed == _FETCHES - 1:
                 break
             await asyncio.sleep(self._pause(headers) if status in _BUSY else self._wait(failed))
-        if status == 200:
-            return self._parsed(raw)
-        if essential:
+        if essential and status != 200:
             raise self._final(status, raw, url)
-        raise RequestFailed(f"HTTP {status}", self._said(raw), status)
+        return self._parsed(self._accepted(status, raw))
 
     async def upload(self, url: str, path: Path, **fields: str) -> dict[str, Any]:
         """Send a file as a form."""
@@ -281,19 +278,13 @@ class Transport:
         form = aiohttp.FormData(fields)
         with open(path, "rb") as handle:
             form.add_field("file", handle, filename=path.name, content_type="application/jsonl")
-            status, raw, _, connection = await self._send("POST", url, form)
-        connection.close()
-        if status != 200:
-            raise RequestFailed(f"HTTP {status}", self._said(raw), status)
-        return self._parsed(raw)
+            status, raw, _ = await self._send_apart("POST", url, form)
+        return self._parsed(self._accepted(status, raw))
 
     async def download(self, url: str) -> bytes:
         """Fetch a file."""
-        status, raw, _, connection = await self._send("GET", url, None)
-        connection.close()
-        if status != 200:
-            raise RequestFailed(f"HTTP {status}", self._said(raw), status)
-        return raw
+        status, raw, _ = await self._send_apart("GET", url, None)
+        return self._accepted(status, raw)
 
     async def post(self, path: str, body: Callable[[str], bytes], *, affinity: int | None = None) -> ServerReply:
         """Send a request until a server answers it.
@@ -371,6 +362,18 @@ class Transport:
             if failed > self._retries:
                 raise RequestFailed(fault, self._said(raw) or f"{failed} times", status or None)
             await asyncio.sleep(self._wait(failed - 1))
+
+    async def _send_apart(self, method: str, url: str, data: Any) -> tuple[int, bytes, Mapping[str, str]]:
+        """Send a request over a connection that carries nothing after it."""
+        status, raw, headers, connection = await self._send(method, url, data)
+        connection.close()
+        return status, raw, headers
+
+    def _accepted(self, status: int, raw: bytes) -> bytes:
+        """The content of a success; anything else fails with the server's words."""
+        if status != 200:
+            raise RequestFailed(f"HTTP {status}", self._said(raw), status)
+        return raw
 
     async def _send(self, method: str, url: str, data: Any) -> tuple[int, bytes, Mapping[str, str], Any]:
         """Status, content and headers of a response, and the connection it came by, which is open still."""

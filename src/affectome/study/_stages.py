@@ -265,7 +265,7 @@ def _three_numbers(values: Any) -> bool:
 def _about(ids: tuple[str, ...], trials: TripletSet, source: str) -> TripletSet:
     """Trials whose indices count these ids; stimuli that the study does not have are refused."""
     place = {name: k for k, name in enumerate(ids)}
-    unknown = [trials.ids[k] for k in np.unique(trials.triplets) if trials.ids[k] not in place]
+    unknown = [name for name in trials.used_ids() if name not in place]
     if unknown:
         stimuli = "a stimulus" if len(unknown) == 1 else f"{len(unknown)} stimuli"
         raise InputError(

@@ -129,6 +129,11 @@ class TripletSet:
         """One number per trial that is the same for the same three stimuli in any order."""
         return triplet_keys(self.triplets, self.n_stimuli)
 
+    def used_ids(self) -> list[str]:
+        """Ids of the stimuli that are in some trial, in the order of `ids`."""
+        counts = np.bincount(self.triplets.ravel(), minlength=self.n_stimuli)
+        return [self.ids[k] for k in np.flatnonzero(counts)]
+
     def odd_last(self) -> NDArray[np.int32]:
         """The answered trials with the odd one last, the form other SPoSE programs use; shape (n_answered, 3)."""
         return odd_last(self.triplets, self.choice)
