@@ -2,16 +2,20 @@
 
 from affectome.behavior._accuracy import Accuracy, held_out_accuracy
 from affectome.behavior._agreement import Agreement, choice_agreement
-from affectome.behavior._consistency import Consistency, NoiseCeiling, choice_consistency
+from affectome.behavior._ceiling import CeilingEstimates, NoiseCeiling, guessing_modal, noise_ceiling
+from affectome.behavior._consistency import Consistency, choice_consistency
 from affectome.behavior._rsm import predicted_rsm
 
 __all__ = [
     "Accuracy",
     "Agreement",
+    "CeilingEstimates",
     "Consistency",
     "NoiseCeiling",
     "choice_agreement",
     "choice_consistency",
+    "guessing_modal",
     "held_out_accuracy",
+    "noise_ceiling",
     "predicted_rsm",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
 from itertools import combinations
@@ -12,43 +12,27 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from affectome.behavior._bootstrap import check_bootstrap, percentile_interval, resampled_sums
+from affectome.behavior._bootstrap import check_bootstrap, resampled_sums
+from affectome.behavior._ceiling import (
+    CHANCE,
+    NoiseCeiling,
+    agreement_scores,
+    explained_share,
+    interval_of,
+    leave_one_out_scores,
+    modal_scores,
+)
 from affectome.behavior._matching import Sorted, answer_counts, sort_answers
 from affectome.errors import InputError
 from affectome.triplets import TripletSet
 
-__all__ = ["CHANCE", "Consistency", "NoiseCeiling", "choice_consistency"]
+__all__ = ["Consistency", "choice_consistency"]
 
-CHANCE = 1 / 3
 Floats = NDArray[np.float64]
 
 # A slot is called leaking where both hold: below this p, and this far from a third.
 _LEAK_P = 0.001
 _LEAK_SHARE = 0.02
-
-
-@dataclass(frozen=True, eq=False)
-class NoiseCeiling:
-    """How well the best possible model could agree with people, as a bracket.
-
-    Attributes
-    ----------
-    lower, lower_ci_low, lower_ci_high : float
-        Each answer against the most frequent of the others to its triplet (ties shared); biased downward.
-    upper, upper_ci_low, upper_ci_high : float
-        Mean share of the most frequent answer; biased upward.
-    n_triplets, n_answers : int
-        Triplets with at least two answers of people, and those answers.
-    """
-
-    lower: float
-    lower_ci_low: float
-    lower_ci_high: float
-    upper: float
-    upper_ci_low: float
-    upper_ci_high: float
-    n_triplets: int
-    n_answers: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +160,10 @@ def choice_consistency(
             return np.bincount(person, weights=scores[at, people.odd]).astype(np.float64)
         return np.asarray(np.einsum("tk,tk->t", counts, scores), np.float64)
 
-    columns = [per_unit(scores) for scores in _people_scores(counts)]
+    columns = [per_unit(np.ones_like(human)), per_unit(repeated * np.ones_like(human))]
+    columns += [
+        per_unit(scores(counts) * repeated) for scores in (leave_one_out_scores, modal_scores, agreement_scores)
+    ]
     slots = []
     for name, own in answers.items():
         own, own_at = own.within(common)
@@ -238,29 +225,6 @@ def _common_triplets(
     return common, table
 
 
-def _people_scores(counts: NDArray[np.int64]) -> Iterator[Floats]:
-    """Scores of an answer of a person, by triplet and place, that sum up to the denominators and the ceilings.
-
-    One for every answer; one for every answer that has others to its triplet, and for these the score against the
-    most frequent of the others (lower ceiling), as one of the most frequent answers (upper), and the share of the
-    others that it agrees with (people among themselves). Ties are shared. Arrays of shape (n_triplets, 3).
-    """
-    total = counts.sum(axis=1, keepdims=True)
-    repeated = (total >= 2) * np.ones_like(counts, np.float64)
-    yield np.ones_like(counts, np.float64)
-    yield repeated
-    lower = np.empty_like(repeated)
-    for place in range(3):
-        others = counts.copy("K")
-        others[:, place] -= 1
-        most = others.max(axis=1, keepdims=True)
-        lower[:, place] = (others[:, place] == most[:, 0]) / (others == most).sum(axis=1)
-    yield lower * repeated
-    modal = counts == counts.max(axis=1, keepdims=True)
-    yield modal / modal.sum(axis=1, keepdims=True) * repeated
-    yield np.maximum(counts - 1, 0) / np.maximum(total - 1, 1)
-
-
 def _participants(
     reference: TripletSet, people: Sorted, at: NDArray[np.intp], resample: str
 ) -> tuple[NDArray[np.intp], list[str]]:
@@ -296,20 +260,12 @@ def _statistics(sums: Floats) -> dict[str, Floats]:
         repeated = sums[:, 6::2] / sums[:, 1:2]
         lower, upper, pairs = (sums[:, 2:5] / sums[:, 1:2]).T
         repeated = np.column_stack([repeated, pairs])  # people among themselves come last
-        scores = {}
-        for end, ceiling in (("lower", lower), ("upper", upper)):
-            above = np.where(ceiling > CHANCE + 1e-12, ceiling - CHANCE, np.nan)
-            scores[f"of_{end}_ceiling"] = (repeated - CHANCE) / above[:, None]
+        scores = {
+            f"of_{end}_ceiling": explained_share(repeated, ceiling[:, None])
+            for end, ceiling in (("lower", lower), ("upper", upper))
+        }
     return {"agreement": np.column_stack([agreement, pairs]), "on_repeated": repeated, "lower": lower, "upper": upper,
             **scores}  # fmt: skip
-
-
-def _interval(draws: Floats, level: float) -> tuple[float, float]:
-    """Percentile interval; none (NaN) where more draws are undefined than a tail holds."""
-    defined = draws[~np.isnan(draws)]
-    if len(draws) - len(defined) > len(draws) * (1 - level) / 2:
-        return np.nan, np.nan
-    return percentile_interval(defined, level)
 
 
 def _ceiling(
@@ -319,7 +275,7 @@ def _ceiling(
         return None
     lower, upper = (float(observed[end][0]) for end in ("lower", "upper"))
     return NoiseCeiling(
-        lower, *_interval(draws["lower"], level), upper, *_interval(draws["upper"], level), n_triplets, n_answers
+        lower, *interval_of(draws["lower"], level), upper, *interval_of(draws["upper"], level), n_triplets, n_answers
     )
 
 
@@ -330,11 +286,11 @@ def _table(
     for column, name in enumerate([*names, "people"] if people else names):
         row: dict[str, Any] = {"name": name, "kind": "model" if column < len(names) else "people"}
         row["agreement"] = observed["agreement"][0, column]
-        row["ci_low"], row["ci_high"] = _interval(draws["agreement"][:, column], level)
+        row["ci_low"], row["ci_high"] = interval_of(draws["agreement"][:, column], level)
         row["on_repeated"] = observed["on_repeated"][0, column]
         for score in ("of_lower_ceiling", "of_upper_ceiling"):
             value = observed[score][0, column]
-            low, high = (np.nan, np.nan) if np.isnan(value) else _interval(draws[score][:, column], level)
+            low, high = (np.nan, np.nan) if np.isnan(value) else interval_of(draws[score][:, column], level)
             row |= {score: value, f"{score}_ci_low": low, f"{score}_ci_high": high}
         rows.append(row)
     return pd.DataFrame(rows)
@@ -346,7 +302,7 @@ def _differences(
     rows = []
     for (i, first), (j, second) in combinations(enumerate(names), 2):
         value, resampled = (source["agreement"][:, i] - source["agreement"][:, j] for source in (observed, draws))
-        rows.append((first, second, float(value[0]), *_interval(resampled, level)))
+        rows.append((first, second, float(value[0]), *interval_of(resampled, level)))
     return pd.DataFrame(rows, columns=["first", "second", "value", "ci_low", "ci_high"])
 
 
