@@ -35,12 +35,14 @@ _HOME = {
     "read_space": "spaces",
     "read_stimuli": "stimuli",
     "read_triplets": "triplets",
+    "read_weights": "embedding",
     "run_study": "study",
     "sample_triplets": "triplets",
     "simulate_emotions": "simulation",
     "split_triplets": "triplets",
     "write_space": "spaces",
     "write_triplets": "triplets",
+    "write_weights": "embedding",
 }
 _ROOMS = (
     "behavior",

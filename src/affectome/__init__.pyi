@@ -14,6 +14,8 @@ from affectome.behavior import held_out_accuracy as held_out_accuracy
 from affectome.behavior import predicted_rsm as predicted_rsm
 from affectome.collection import Collector as Collector
 from affectome.embedding import SPoSE as SPoSE
+from affectome.embedding import read_weights as read_weights
+from affectome.embedding import write_weights as write_weights
 from affectome.errors import AffectomeError as AffectomeError
 from affectome.errors import EnvironmentFailure as EnvironmentFailure
 from affectome.errors import InputError as InputError
