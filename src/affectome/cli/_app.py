@@ -10,7 +10,18 @@ from typing import Annotated
 import typer
 
 import affectome
-from affectome.cli import _behavior, _collect, _data, _demo, _embed, _stimuli, _study, _triplets
+from affectome.cli import (
+    _behavior,
+    _collect,
+    _data,
+    _demo,
+    _embed,
+    _embed_convert,
+    _stimuli,
+    _study,
+    _triplets,
+    _triplets_export,
+)
 
 __all__ = ["app", "main"]
 
@@ -26,8 +37,10 @@ app.command("demo")(_demo.demo)
 app.add_typer(_study.group, name="study")
 app.add_typer(_data.group, name="data")
 app.add_typer(_stimuli.group, name="stimuli")
+_triplets.group.command("export")(_triplets_export.export)
 app.add_typer(_triplets.group, name="triplets")
 app.add_typer(_collect.group, name="collect")
+_embed.group.command("convert")(_embed_convert.convert)
 app.add_typer(_embed.group, name="embed")
 app.add_typer(_behavior.group, name="behavior")
 
