@@ -4,6 +4,7 @@ from affectome.plotting._categories import plot_category_scores
 from affectome.plotting._consistency import plot_consistency
 from affectome.plotting._correlations import plot_rating_correlations
 from affectome.plotting._map import plot_map
+from affectome.plotting._reproducibility import plot_reproducibility
 from affectome.plotting._style import COLUMN_WIDTH, PAGE_WIDTH, house_style, save_figure, system_colours
 from affectome.plotting._systems import plot_accuracy, plot_agreement, plot_component_sizes
 
@@ -18,6 +19,7 @@ __all__ = [
     "plot_consistency",
     "plot_map",
     "plot_rating_correlations",
+    "plot_reproducibility",
     "save_figure",
     "system_colours",
 ]
