@@ -8,12 +8,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from affectome.cli._common import Jobs, Json, LogFile, Quiet, about, command, print_json, start_logging
+from affectome.cli._behavior_ceiling import ceiling, explained_json, explained_lines
+from affectome.cli._common import (
+    Jobs,
+    Json,
+    LogFile,
+    Quiet,
+    about,
+    command,
+    null_if_undefined,
+    print_json,
+    records,
+    start_logging,
+)
 from affectome.errors import InputError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from affectome.behavior import Consistency
 
 logger = logging.getLogger(__name__)
@@ -31,6 +41,10 @@ def _group() -> None:
 def score(
     space: Annotated[Path, typer.Argument(help="A learned space.")],
     triplets: Annotated[Path, typer.Argument(help="Answered triplets the space was not learned from.")],
+    repeats: Annotated[
+        Path | None,
+        typer.Option("--repeats", help="Triplets the same judge answered several times: the noise ceiling."),
+    ] = None,
     bootstrap: Annotated[
         int, typer.Option("--bootstrap", min=1, max=100_000, help="Resamples behind the interval.")
     ] = 1000,
@@ -43,23 +57,38 @@ def score(
 ) -> None:
     """Share of held-out choices that a space predicts, with a bootstrap interval over triplets.
 
-    Example: affectome behavior score space.parquet held_out.parquet
+    With --repeats also as a share of what the judge's noise leaves to be predicted, against both ends of its ceiling.
+
+    Example: affectome behavior score space.parquet held_out.parquet --repeats repeats.parquet
     """
     start_logging(quiet, log_file)
-    from affectome.behavior import held_out_accuracy
+    from affectome.behavior import explained_accuracy, held_out_accuracy
     from affectome.spaces import read_space
     from affectome.triplets import read_triplets
 
     known = read_space(space)
     trials = read_triplets(triplets, stimuli=None if triplets.suffix == ".parquet" else known.index.tolist())
+    settings: Any = {"n_boot": bootstrap, "level": level, "seed": seed, "n_jobs": jobs}
     with about(space):
-        result = held_out_accuracy(known, trials, n_boot=bootstrap, level=level, seed=seed, n_jobs=jobs)
+        result = held_out_accuracy(known, trials, **settings)
+    explained = None
+    if repeats is not None:
+        again = read_triplets(repeats, stimuli=_ids_for(repeats, tuple(known.index)))
+        with about(repeats):
+            explained = explained_accuracy(known, trials, again, **settings)
+        for sentence in explained.ceiling.warnings:
+            logger.warning("%s", sentence)
     print(
         f"Accuracy {result.value:.4f}, {100 * level:g}% interval [{result.ci_low:.4f}, {result.ci_high:.4f}] "
         f"over {result.n_triplets:,} triplets; chance is 0.3333."
     )
+    if explained is not None:
+        print("\n".join(explained_lines(explained)))
     if json:
-        print_json(vars(result))
+        print_json({**vars(result), **({} if explained is None else explained_json(explained))})
+
+
+group.command("ceiling")(ceiling)
 
 
 @group.command("consistency")
@@ -170,10 +199,6 @@ def _consistency_lines(result: Consistency) -> list[str]:
 
 def _consistency_json(result: Consistency) -> dict[str, Any]:
     """All of the result; what is undefined is null."""
-
-    def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-        return [{str(key): _null(value) for key, value in row.items()} for row in frame.to_dict("records")]
-
     return {
         "n_triplets": result.n_triplets,
         "n_answers": result.n_answers,
@@ -181,13 +206,11 @@ def _consistency_json(result: Consistency) -> dict[str, Any]:
         "level": result.level,
         "n_boot": result.n_boot,
         "table": records(result.table),
-        "ceiling": None if result.ceiling is None else {k: _null(v) for k, v in vars(result.ceiling).items()},
+        "ceiling": None
+        if result.ceiling is None
+        else {k: null_if_undefined(v) for k, v in vars(result.ceiling).items()},
         "differences": records(result.differences),
         "coverage": records(result.coverage),
         "slots": records(result.slots),
         "warnings": list(result.warnings),
     }
-
-
-def _null(value: Any) -> Any:
-    return None if isinstance(value, float) and value != value else value

@@ -15,12 +15,15 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
 import typer
 
 from affectome._progress import Progress, silent
 from affectome.errors import AffectomeError, EnvironmentFailure, InputError, Interrupted
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "Jobs",
@@ -31,7 +34,9 @@ __all__ = [
     "Quiet",
     "command",
     "expanded",
+    "null_if_undefined",
     "print_json",
+    "records",
     "stage_progress",
     "start_logging",
     "work_progress",
@@ -172,6 +177,16 @@ def start_logging(quiet: bool, log_file: Path | None) -> None:
 def print_json(content: Mapping[str, Any]) -> None:
     """One line on stdout."""
     print(json.dumps(content, ensure_ascii=False, allow_nan=False), flush=True)
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table as JSON values."""
+    return [{str(key): null_if_undefined(value) for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def null_if_undefined(value: Any) -> Any:
+    """What is undefined is null: JSON knows no NaN."""
+    return None if isinstance(value, float) and value != value else value
 
 
 @contextmanager
