@@ -127,7 +127,7 @@ def _from_space(source: Path, scale: Path | None, id_column: str) -> tuple[Weigh
             scale = None
     with about(source):
         weights = Weights.from_space(space, None if scale is None else read_space(scale, id_column=id_column))
-    return weights, {name: value for name, value in space.attrs.items() if name != "scale_file"}
+    return weights, {str(name): value for name, value in space.attrs.items() if name != "scale_file"}
 
 
 def _from_weights(

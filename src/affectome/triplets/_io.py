@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,12 +68,32 @@ def read_triplets(path: str | os.PathLike[str], *, stimuli: int | Sequence[str] 
     if rows.shape[:1] == (0,):
         raise _empty(source)
     n_known = None if stimuli is None else len(stimulus_ids(stimuli))
+    _refuse_count_from_one(rows, n_known, source)
     rows = check_indices(rows, n_known, source=source)
     if n_known is None:
         _refuse_stray_index(rows, source)
     ids = stimulus_ids(int(rows.max()) + 1 if stimuli is None else stimuli)
     choice = np.full(len(rows), 2, np.int8)
     return TripletSet(rows, ids=ids, choice=choice, metadata={"order_shown": "unknown", "imported_from": source.name})
+
+
+def _refuse_count_from_one(rows: NDArray[Any], n_known: int | None, source: Path) -> None:
+    """Indices 1..n are those of MATLAB and R; read as they stand they would shift every stimulus by one."""
+    if rows.ndim != 2 or rows.shape[1] != 3 or rows.dtype.kind not in "iuf" or rows.min() != 1:
+        return
+    highest = rows.max()
+    if n_known is not None and highest == n_known:
+        raise InputError(
+            f"its indices run from 1 to {n_known}, the number of stimuli, and seem to be counted from 1",
+            source=source,
+            remedy="subtract 1 from every index",
+        )
+    if n_known is None:
+        logger.warning(
+            "%s: its indices run from 1 to %d; if they are counted from 1, subtract 1 from each of them.",
+            source,
+            int(highest),
+        )
 
 
 def _refuse_stray_index(rows: NDArray[np.int32], source: Path) -> None:
@@ -217,6 +237,8 @@ def _bad_line(source: Path, separator: str | None) -> InputError | None:
 def write_triplets(path: str | os.PathLike[str], trials: TripletSet) -> None:
     """Write trials; Parquet keeps everything, ``.txt`` and ``.npy`` the answered trials odd-last.
 
+    The log says what an odd-last file has no room for: unanswered trials, probabilities, blocks, the order shown.
+
     Raises
     ------
     InputError
@@ -237,11 +259,26 @@ def write_triplets(path: str | os.PathLike[str], trials: TripletSet) -> None:
         )
     if len(rows) < len(trials):
         logger.warning("%d unanswered trials are not in %s.", len(trials) - len(rows), target)
-    with atomic_path(target) as temporary:
+    soft = [
+        name for name, kept in (("probabilities", trials.probabilities), ("blocks", trials.block)) if kept is not None
+    ]
+    if soft:
+        logger.warning("The %s are not in %s, which holds choices alone.", " and ".join(soft), target)
+    logger.info("%s does not keep the order in which the stimuli were shown, nor their ids.", target)
+    with atomic_path(target) as temporary, open(temporary, "wb") as handle:
         if suffix == ".npy":
-            np.save(temporary, rows)
+            np.save(handle, rows)
         else:
-            np.savetxt(temporary, rows, fmt="%d")
+            _write_text(handle, rows)
+
+
+def _write_text(handle: BinaryIO, rows: NDArray[np.int32]) -> None:
+    """Three numbers a line by spaces; Arrow writes millions in a moment."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    table = pa.table({str(slot): np.ascontiguousarray(rows[:, slot]) for slot in range(3)})
+    csv.write_csv(table, handle, csv.WriteOptions(include_header=False, delimiter=" "))
 
 
 def _write_own(target: Path, trials: TripletSet) -> None:
