@@ -78,7 +78,8 @@ def ceiling_lines(result: CeilingEstimates) -> Iterator[str]:
     tighter = f", and by how often two answers agree in at most {bound:.3f}" if bound < bracket.upper else ""
     yield (
         f"The best possible model would name the judge's odd one in {bracket.lower:.3f} (leave-one-out) to "
-        f"{bracket.upper:.3f} (modal) of its answers{tighter}; chance is 0.333."
+        f"{bracket.upper:.3f} (modal) of its answers{tighter}; with sampling error in {bracket.lower_ci_low:.3f} to "
+        f"{bracket.upper_ci_high:.3f}; chance is 0.333."
     )
     each = f"{result.repeats_min:g}"
     if result.repeats_max > result.repeats_min:
