@@ -81,7 +81,7 @@ def convert(
         weights = weights if prune is None else weights.pruned(prune)
         negative = {"n_negative": weights.n_negative, "lowest": weights.lowest}
         weights = weights.clipped() if clip else weights
-    written = _write(weights, out, scale_out, {**attributes, **negative, "clipped": clip, "pruned_at": prune})
+    written = _write(weights, source, out, scale_out, {**attributes, **negative, "clipped": clip, "pruned_at": prune})
     facts = {
         "n_stimuli": len(weights.ids),
         "n_components": len(weights.names),
@@ -162,7 +162,9 @@ def _read_ids(path: Path, id_column: str) -> list[str]:
     return names
 
 
-def _write(weights: Weights, out: Path, scale_out: Path | None, attributes: dict[str, Any]) -> Path | None:
+def _write(
+    weights: Weights, source: Path, out: Path, scale_out: Path | None, attributes: dict[str, Any]
+) -> Path | None:
     """Write weights and deviations; the file of the latter, None where there are none."""
     from affectome.embedding import write_weights
     from affectome.spaces import write_space
@@ -176,7 +178,7 @@ def _write(weights: Weights, out: Path, scale_out: Path | None, attributes: dict
     space, deviations = weights.to_space(), weights.scale_space()
     if deviations is None:
         if scale_out is not None:
-            raise InputError("there are no posterior deviations to write", remedy="leave out --scale-out")
+            raise InputError("has no posterior deviations to write", source=source, remedy="leave out --scale-out")
         put(out, space, metadata=attributes)
         return None
     if scale_out is None and out.suffix.lower() == ".npz":
@@ -197,7 +199,8 @@ def _findings(weights: Weights, facts: dict[str, Any], source: Path, out: Path, 
     if weights.transposed:
         said.append("The file has components in its rows; it was turned.")
     if facts["n_dropped"]:
-        said.append(f"{facts['n_dropped']:,} components without a weight above the threshold were dropped.")
+        before = facts["n_dropped"] + facts["n_components"]
+        said.append(f"{facts['n_dropped']:,} of {before:,} components have no weight above --prune and were dropped.")
     if facts["n_negative"]:
         share = f"{facts['n_negative']:,} of {weights.values.size:,} weights are below 0 (lowest {facts['lowest']:.4g})"
         said.append(f"{share}; " + ("they were set to 0." if facts["clipped"] else "they are kept (--clip: 0)."))

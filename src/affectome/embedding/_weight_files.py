@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -184,8 +184,16 @@ def _whole(load: Callable[[], Any], source: Path, kind: str) -> Any:
         ) from error
 
 
+def _opened(source: Path) -> BinaryIO:
+    try:
+        return open(source, "rb")
+    except OSError as error:
+        raise unreadable(source, error) from error
+
+
 def _read_npy(source: Path) -> NDArray[Any]:
-    array: NDArray[Any] = _whole(lambda: np.load(source, allow_pickle=False), source, ".npy array")
+    with _opened(source) as handle:
+        array = _whole(lambda: np.load(handle, allow_pickle=False), source, ".npy array")
     if not isinstance(array, np.ndarray):
         raise InputError("is an .npz archive", source=source, remedy="rename it to .npz")
     return array
@@ -200,6 +208,9 @@ class _Archive(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         return _whole(lambda: self._archive[name], self._source, ".npz archive")
 
+    def __contains__(self, name: object) -> bool:  # the inherited one would read the member
+        return name in self._archive.files
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._archive.files)
 
@@ -208,10 +219,10 @@ class _Archive(Mapping[str, Any]):
 
 
 def _read_npz(source: Path, key: str | None) -> Matrix:
-    archive = _whole(lambda: np.load(source, allow_pickle=False), source, ".npz archive")
-    if isinstance(archive, np.ndarray):
-        raise InputError("is a single .npy array", source=source, remedy="rename it to .npy")
-    with archive:
+    with _opened(source) as handle:
+        archive = _whole(lambda: np.load(handle, allow_pickle=False), source, ".npz archive")
+        if isinstance(archive, np.ndarray):
+            raise InputError("is a single .npy array", source=source, remedy="rename it to .npy")
         members = _Archive(archive, source)
         matrix = _chosen(members, _ARRAYS, key, source)
         ids, names = (_labels(members, name, source) for name in ("ids", "components"))
