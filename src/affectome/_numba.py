@@ -18,23 +18,28 @@ import numba
 # numba delays until the first parallel kernel; whoever sets the variable keeps the last word.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-#: Sums may be reordered, so that they vectorise; NaN and infinity keep their meaning. Fused multiply-add
-#: ("contract") is left out: with it, code loaded from the cache rounded differently from code just compiled.
+#: Where a kernel does not promise the same bits everywhere, sums may be reordered, so that they vectorise; NaN and
+#: infinity keep their meaning. The price: the process that compiles runs code that was optimised once, and one that
+#: loads the cache runs code that was optimised twice, as part of what calls it; the two may round differently.
 ARITHMETIC = frozenset({"reassoc", "nsz", "arcp"})
 
 #: Held while a parallel kernel runs: numba's default thread pool must not be entered from two Python threads at once.
 _POOL = threading.RLock()
 
 
-def kernel(*, parallel: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def kernel(*, parallel: bool = False, exact: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Compile a function on first call and keep the machine code on disk.
+
+    With `exact`, every operation rounds as it is written, in its order: the same bits from whatever compiled it.
+    Division by zero gives infinity or NaN, as in NumPy.
 
     Where neither the package folder nor the user's cache folder can be written, the
     code goes to the system's temporary folder instead.
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
-        options: dict[str, Any] = {"parallel": parallel, "fastmath": set(ARITHMETIC), "cache": True}
+        fast: set[str] | bool = False if exact else set(ARITHMETIC)
+        options: dict[str, Any] = {"parallel": parallel, "fastmath": fast, "cache": True, "error_model": "numpy"}
         try:
             return _compile(function, options)
         except RuntimeError:  # numba found no folder it may write to

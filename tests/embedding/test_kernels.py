@@ -30,7 +30,7 @@ def run_kernel(
     with kernel_threads(threads):
         for start, stop in pairwise([0, *cuts, t]):
             loss, step = adam_steps(
-                x, first, second, gradients, problem.triplets, problem.targets, np.array(offsets, np.float32), order,
+                x, first, second, gradients, problem.triplets, problem.targets, np.array(offsets, np.float32), order, 1,
                 start, stop, batch, block, step, rate, l1, beta1, beta2,
             )  # fmt: skip
             total += loss

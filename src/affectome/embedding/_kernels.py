@@ -1,4 +1,4 @@
-"""The compiled half of SPoSE: gathered rows in, a few Adam steps out.
+"""The compiled half of the embeddings: gathered rows in, a few Adam steps out.
 
 The objective (science.md, section 3) over triplets with pair similarities ``s_ab = x_a . x_b``:
 
@@ -7,25 +7,221 @@ The objective (science.md, section 3) over triplets with pair similarities ``s_a
 where q is one for the pair that was kept and zero elsewhere, or the judge's probabilities. For a judge who prefers a
 slot, the offset of the slot shown odd is added to each s.
 
-Conditions: X, its moments and the gradient blocks are C-contiguous float32 (n, p); triplets are
-int32 (t, 3) with every index in 0..n-1. The bits of the result do not depend on the number of
-threads: a batch is cut into blocks of fixed size, each block owns a gradient buffer, and the
-buffers are added in block order.
+Conditions: X, its moments and the gradient blocks are C-contiguous float32 (n, p) with p a multiple of LANES; triplets
+are int32 (t, 3) with every index in 0..n-1.
+
+The bits of the result are the same for any number of threads: a batch is cut into blocks of fixed size, each block owns
+a gradient buffer, and the buffers are added in block order. They are also the same whether the code was just compiled
+or loaded from the cache, and with vectors of any width: sums run in the order that is written here (no "fast math"), and
+the two loops that need it are spelled out in vectors of LANES numbers with fused multiply-adds.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numba
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 from affectome._numba import kernel
 
-__all__ = ["adam_steps", "pair_similarities"]
+__all__ = ["LANES", "adam_steps", "pair_similarities"]
+
+LANES = 8  # float32 lanes of a vector; rows are padded to a multiple of it
+_VECTOR = ir.VectorType(ir.FloatType(), LANES)
+_INT = ir.IntType(32)
 
 
-@kernel(parallel=True)
+def _rows(context: Any, builder: Any, kind: Any, array: Any, indices: Any) -> tuple[Any, list[Any]]:
+    """Length of a row, and a pointer to each of the rows `indices` of a C-contiguous float32 matrix."""
+    matrix = context.make_array(kind)(context, builder, array)
+    length = cgutils.unpack_tuple(builder, matrix.shape, 2)[1]
+    return length, [builder.gep(matrix.data, [builder.mul(index, length)]) for index in indices]
+
+
+def _lanes(builder: Any, row: Any, column: Any) -> Any:
+    return builder.bitcast(builder.gep(row, [column]), _VECTOR.as_pointer())
+
+
+def _multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    """a * b + c, rounded once."""
+    kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f32"), [a, b, c])
+
+
+def _halves_added(builder: Any, vector: Any) -> Any:
+    """Sum of the lanes: the upper half onto the lower, until one is left."""
+    width = LANES
+    while width > 1:
+        width //= 2
+        low, high = (ir.Constant(ir.VectorType(_INT, width), list(range(at, at + width))) for at in (0, width))
+        nothing = ir.Constant(vector.type, ir.Undefined)
+        vector = builder.fadd(
+            builder.shuffle_vector(vector, nothing, low), builder.shuffle_vector(vector, nothing, high)
+        )
+    return builder.extract_element(vector, _INT(0))
+
+
+@intrinsic
+def pair_dots(typing_context, x, i, j, k):  # type: ignore[no-untyped-def]
+    """``(x_i . x_j, x_i . x_k, x_j . x_k)`` for a float32 (n, p) matrix: three rows are loaded once."""
+
+    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        length, rows = _rows(context, builder, signature.args[0], arguments[0], arguments[1:])
+        sums = [cgutils.alloca_once_value(builder, ir.Constant(_VECTOR, [0.0] * LANES)) for _ in range(3)]
+        zero, step = length.type(0), length.type(LANES)
+        with cgutils.for_range_slice(builder, zero, length, step, length.type) as (column, _):
+            u, v, w = (builder.load(_lanes(builder, row, column), align=4) for row in rows)
+            for total, one, other in zip(sums, (u, u, v), (v, w, w), strict=True):
+                builder.store(_multiply_add(builder, one, other, builder.load(total)), total)
+        dots = [_halves_added(builder, builder.load(total)) for total in sums]
+        return context.make_tuple(builder, signature.return_type, dots)
+
+    return types.UniTuple(types.float32, 3)(x, types.intp, types.intp, types.intp), build
+
+
+@intrinsic
+def add_gradients(typing_context, x, gradient, i, j, k, ij, ik, jk):  # type: ignore[no-untyped-def]
+    """Add to the three rows of `gradient` what the errors of the three pair similarities send back to them."""
+
+    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        length, rows = _rows(context, builder, signature.args[0], arguments[0], arguments[2:5])
+        _, into = _rows(context, builder, signature.args[1], arguments[1], arguments[2:5])
+        nothing, everywhere = ir.Constant(_VECTOR, ir.Undefined), ir.Constant(ir.VectorType(_INT, LANES), [0] * LANES)
+        dij, dik, djk = (
+            builder.shuffle_vector(builder.insert_element(nothing, error, _INT(0)), nothing, everywhere)
+            for error in arguments[5:]
+        )
+        zero, step = length.type(0), length.type(LANES)
+        with cgutils.for_range_slice(builder, zero, length, step, length.type) as (column, _):
+            u, v, w = (builder.load(_lanes(builder, row, column), align=4) for row in rows)
+            places = [_lanes(builder, row, column) for row in into]
+            sent = ((dij, v, dik, w), (dij, u, djk, w), (dik, u, djk, v))
+            for place, (d, a, e, b) in zip(places, sent, strict=True):
+                new = _multiply_add(builder, d, a, _multiply_add(builder, e, b, builder.load(place, align=4)))
+                builder.store(new, place, align=4)
+        return context.get_dummy_value()
+
+    error = types.float32
+    return types.void(x, gradient, types.intp, types.intp, types.intp, error, error, error), build
+
+
+@kernel(exact=True)
+def exponentials(x, powers):  # type: ignore[no-untyped-def]
+    """Split e^x, x <= 0, into a mantissa, left in `x`, and a power of two, whose bits are left in int32 `powers`.
+
+    x = k log 2 + r with |r| <= log(2) / 2; e^r by the minimax polynomial of the Cephes library (relative error 7e-8).
+    Below -87 the result stays at e^-87, the smallest that float32 holds in full.
+    """
+    for t in range(x.shape[0]):
+        y = max(x[t], np.float32(-87.0))
+        k = np.floor(y * np.float32(1.4426950408889634) + np.float32(0.5))
+        r = y - k * np.float32(0.693359375)  # log 2 in two parts, so that r keeps its digits
+        r = r + k * np.float32(2.12194440e-4)
+        e = np.float32(1.9875691500e-4)
+        e = e * r + np.float32(1.3981999507e-3)
+        e = e * r + np.float32(8.3334519073e-3)
+        e = e * r + np.float32(4.1665795894e-2)
+        e = e * r + np.float32(1.6666665459e-1)
+        e = e * r + np.float32(5.0000001201e-1)
+        x[t] = e * r * r + r + np.float32(1.0)
+        powers[t] = np.int32((np.int32(k) + np.int32(127)) << np.int32(23))
+
+
+@kernel(exact=True)
+def choice_errors(s2, s1, s0, q2, q1, q0):  # type: ignore[no-untyped-def]
+    """Turn similarities of the pairs kept when slot 2, 1, 0 is odd into softmax minus q, in place; return the loss.
+
+    All are float32 (t,). The largest similarity is subtracted first, so nothing overflows.
+    """
+    size = s2.shape[0]
+    gap = np.empty(size, np.float32)
+    for t in range(size):
+        top = max(s2[t], max(s1[t], s0[t]))
+        s2[t] -= top
+        s1[t] -= top
+        s0[t] -= top
+        gap[t] = q2[t] * s2[t] + q1[t] * s1[t] + q0[t] * s0[t]
+    bits2 = np.empty(size, np.int32)
+    bits1 = np.empty(size, np.int32)
+    bits0 = np.empty(size, np.int32)
+    exponentials(s2, bits2)
+    exponentials(s1, bits1)
+    exponentials(s0, bits0)
+    power2 = bits2.view(np.float32)
+    power1 = bits1.view(np.float32)
+    power0 = bits0.view(np.float32)
+    for t in range(size):
+        e2 = s2[t] * power2[t]
+        e1 = s1[t] * power1[t]
+        e0 = s0[t] * power0[t]
+        z = e2 + e1 + e0
+        share = np.float32(1.0) / z
+        s2[t] = e2 * share - q2[t]
+        s1[t] = e1 * share - q1[t]
+        s0[t] = e0 * share - q0[t]
+        power2[t] = z
+    # Sum of log z as the log of products: 1 <= z <= 3, so that 64 factors stay far below the limit of float64.
+    loss = 0.0
+    product = 1.0
+    for t in range(size):
+        product *= power2[t]
+        loss -= gap[t]
+        if t & 63 == 63:
+            loss += math.log(product)
+            product = 1.0
+    return loss + math.log(product)
+
+
+@kernel(exact=True)
+def block_gradient(x, gradient, triplets, targets, offsets, order, tile, begin, size):  # type: ignore[no-untyped-def]
+    """Fill `gradient` with the summed gradient of ``size`` trials from position `begin` on; return their loss.
+
+    `order` says which tile of `tile` consecutive trials stands where; `begin` is a multiple of `tile`.
+    """
+    first = np.empty(size, np.int32)
+    second = np.empty(size, np.int32)
+    third = np.empty(size, np.int32)
+    q2 = np.ones(size, np.float32)
+    q1 = np.zeros(size, np.float32)
+    q0 = np.zeros(size, np.float32)
+    soft = targets.shape[0] > 0
+    # All indices first: the loads do not wait for one another, so their trips to memory overlap.
+    t = 0
+    place = begin // tile
+    while t < size:
+        start = order[place] * tile
+        for r in range(start, start + min(tile, size - t)):
+            first[t] = triplets[r, 0]
+            second[t] = triplets[r, 1]
+            third[t] = triplets[r, 2]
+            if soft:
+                q0[t] = targets[r, 0]
+                q1[t] = targets[r, 1]
+                q2[t] = targets[r, 2]
+            t += 1
+        place += 1
+    s2 = np.empty(size, np.float32)
+    s1 = np.empty(size, np.float32)
+    s0 = np.empty(size, np.float32)
+    for t in range(size):
+        ij, ik, jk = pair_dots(x, first[t], second[t], third[t])
+        s2[t] = ij + offsets[2]
+        s1[t] = ik + offsets[1]
+        s0[t] = jk + offsets[0]
+    loss = choice_errors(s2, s1, s0, q2, q1, q0)
+    gradient[:] = np.float32(0.0)
+    for t in range(size):
+        add_gradients(x, gradient, first[t], second[t], third[t], s2[t], s1[t], s0[t])
+    return loss
+
+
+@kernel(parallel=True, exact=True)
 def adam_steps(  # type: ignore[no-untyped-def]
     x,  # float32 (n, p): the embedding, updated in place
     first,  # float32 (n, p): Adam's first moment, updated in place
@@ -34,8 +230,9 @@ def adam_steps(  # type: ignore[no-untyped-def]
     triplets,  # int32 (t, 3): odd one last, or any order with `targets`
     targets,  # float32 (t, 3): wanted probability of slot 0, 1, 2 being odd; (0, 3) means "the last slot"
     offsets,  # float32 (3,): added to the similarity that is kept when slot 0, 1, 2 is odd
-    order,  # int32 (t,): the order in which this epoch visits the triplets
-    start,  # int: first position of `order` to visit
+    order,  # int32: the order in which this epoch visits the tiles of `tile` trials; a last, shorter one stands last
+    tile,  # int
+    start,  # int: first position to visit, in trials; a multiple of `tile`, like the next three
     stop,  # int: one past the last
     batch,  # int: triplets per step
     block,  # int: triplets per gradient block
@@ -45,97 +242,23 @@ def adam_steps(  # type: ignore[no-untyped-def]
     beta1,
     beta2,
 ):
-    """Visit ``order[start:stop]`` in mini-batches; return the summed loss and the new step count."""
+    """Visit positions ``start..stop`` in mini-batches; return the summed loss and the new step count."""
     n, p = x.shape
-    soft = targets.shape[0] > 0
     total = 0.0
     one = np.float32(1.0)
     zero = np.float32(0.0)
     b1 = np.float32(beta1)
     b2 = np.float32(beta2)
     penalty = np.float32(l1)
-    biased = offsets[0] != zero or offsets[1] != zero or offsets[2] != zero
-    offset0 = offsets[0]
-    offset1 = offsets[1]
-    offset2 = offsets[2]
+    lr = np.float32(rate)
     losses = np.empty(gradients.shape[0], np.float64)
     for low in range(start, stop, batch):
         high = min(stop, low + batch)
         n_blocks = (high - low + block - 1) // block
         for b in numba.prange(n_blocks):
-            gradient = gradients[b]
-            gradient[:] = zero
             begin = low + b * block
             size = min(high, begin + block) - begin
-            odd2 = np.empty(size, np.float32)  # pair (0, 1) kept, slot 2 odd
-            odd1 = np.empty(size, np.float32)
-            odd0 = np.empty(size, np.float32)
-            for t in range(size):
-                r = order[begin + t]
-                xi = x[triplets[r, 0]]
-                xj = x[triplets[r, 1]]
-                xk = x[triplets[r, 2]]
-                ij = zero
-                ik = zero
-                jk = zero
-                for c in range(p):
-                    ij += xi[c] * xj[c]
-                    ik += xi[c] * xk[c]
-                    jk += xj[c] * xk[c]
-                odd2[t] = ij
-                odd1[t] = ik
-                odd0[t] = jk
-            if biased:
-                for t in range(size):
-                    odd2[t] += offset2
-                    odd1[t] += offset1
-                    odd0[t] += offset0
-            loss = 0.0
-            for t in range(size):
-                s2 = odd2[t]
-                s1 = odd1[t]
-                s0 = odd0[t]
-                top = max(s2, max(s1, s0))
-                e2 = math.exp(s2 - top)
-                e1 = math.exp(s1 - top)
-                e0 = math.exp(s0 - top)
-                z = e2 + e1 + e0
-                scale = one / z
-                if soft:
-                    r = order[begin + t]
-                    q0 = targets[r, 0]
-                    q1 = targets[r, 1]
-                    q2 = targets[r, 2]
-                else:
-                    q0 = zero
-                    q1 = zero
-                    q2 = one
-                loss += math.log(z) + top - (q0 * s0 + q1 * s1 + q2 * s2)
-                odd2[t] = e2 * scale - q2
-                odd1[t] = e1 * scale - q1
-                odd0[t] = e0 * scale - q0
-            losses[b] = loss
-            for t in range(size):
-                r = order[begin + t]
-                i = triplets[r, 0]
-                j = triplets[r, 1]
-                k = triplets[r, 2]
-                xi = x[i]
-                xj = x[j]
-                xk = x[k]
-                gi = gradient[i]
-                gj = gradient[j]
-                gk = gradient[k]
-                d2 = odd2[t]
-                d1 = odd1[t]
-                d0 = odd0[t]
-                for c in range(p):
-                    u = xi[c]
-                    v = xj[c]
-                    w = xk[c]
-                    gi[c] += d2 * v + d1 * w
-                    gj[c] += d2 * u + d0 * w
-                    gk[c] += d1 * u + d0 * v
+            losses[b] = block_gradient(x, gradients[b], triplets, targets, offsets, order, tile, begin, size)
         for b in range(n_blocks):
             total += losses[b]
         step += 1
@@ -144,38 +267,32 @@ def adam_steps(  # type: ignore[no-untyped-def]
         # metric is a shift of the gradient followed by the projection onto X >= 0.
         correct1 = np.float32(1.0 / (1.0 - beta1**step))
         correct2 = np.float32(1.0 / (1.0 - beta2**step))
-        lr = np.float32(rate)
         for i in numba.prange(n):
+            g = gradients[0, i]
+            for b in range(1, n_blocks):
+                other = gradients[b, i]
+                for c in range(p):
+                    g[c] += other[c]
+            row = x[i]
+            m_row = first[i]
+            v_row = second[i]
             for c in range(p):
-                g = zero
-                for b in range(n_blocks):
-                    g += gradients[b, i, c]
-                g *= mean
-                m = b1 * first[i, c] + (one - b1) * g
-                v = b2 * second[i, c] + (one - b2) * g * g
-                first[i, c] = m
-                second[i, c] = v
-                moved = x[i, c] - lr * (m * correct1 + penalty) / (math.sqrt(v * correct2) + np.float32(1e-8))
+                slope = g[c] * mean
+                m = b1 * m_row[c] + (one - b1) * slope
+                v = b2 * v_row[c] + (one - b2) * slope * slope
+                m_row[c] = m
+                v_row[c] = v
+                moved = row[c] - lr * (m * correct1 + penalty) / (math.sqrt(v * correct2) + np.float32(1e-8))
                 # Where v is 0 no triplet has touched the weight yet: its start must not shrink away meanwhile.
-                x[i, c] = max(moved, zero) if v > zero else x[i, c]
+                row[c] = max(moved, zero) if v > zero else row[c]
     return total, step
 
 
-@kernel(parallel=True)
+@kernel(parallel=True, exact=True)
 def pair_similarities(x, triplets, out):  # type: ignore[no-untyped-def]
     """Fill ``out[t, slot]`` with the similarity of the two stimuli that are *not* in that slot."""
-    p = x.shape[1]
     for t in numba.prange(triplets.shape[0]):
-        xi = x[triplets[t, 0]]
-        xj = x[triplets[t, 1]]
-        xk = x[triplets[t, 2]]
-        ij = np.float32(0.0)
-        ik = np.float32(0.0)
-        jk = np.float32(0.0)
-        for c in range(p):
-            ij += xi[c] * xj[c]
-            ik += xi[c] * xk[c]
-            jk += xj[c] * xk[c]
+        ij, ik, jk = pair_dots(x, triplets[t, 0], triplets[t, 1], triplets[t, 2])
         out[t, 0] = jk
         out[t, 1] = ik
         out[t, 2] = ij

@@ -350,7 +350,7 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
                 # A second thread pays only where it has a block of its own; waking it costs more than a small step.
                 with kernel_threads(self.n_jobs, most=-(-batch // _BLOCK)):
                     loss, step = adam_steps(
-                        weights, first, second, gradients, trials.triplets, trials.targets, offsets, order,
+                        weights, first, second, gradients, trials.triplets, trials.targets, offsets, order, 1,
                         start, stop, batch, _BLOCK, step, rate, self.l1 / n, *_BETAS,
                     )  # fmt: skip
                 total += loss

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from affectome.embedding._kernels import LANES
 from affectome.errors import InputError
 from affectome.triplets import UNANSWERED, TripletSet, check_choice, check_indices, check_probabilities, odd_last
 
 __all__ = ["Trials", "as_trials", "kernel_rows"]
 
-_LANES = 8  # float32 lanes that rows are padded to, so that inner loops have no remainder
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +98,7 @@ def _refuse_odd_last(X: TripletSet | ArrayLike, y: ArrayLike | None) -> None:
 def kernel_rows(weights: ArrayLike) -> NDArray[np.float32]:
     """A C-contiguous float32 copy, columns padded with zeros to whole vector lanes; zeros change no dot product."""
     array = np.asarray(weights, dtype=np.float32)
-    padded = np.zeros((array.shape[0], max(_LANES, -(-array.shape[1] // _LANES) * _LANES)), np.float32)
+    padded = np.zeros((array.shape[0], max(LANES, -(-array.shape[1] // LANES) * LANES)), np.float32)
     padded[:, : array.shape[1]] = array
     return padded
 
