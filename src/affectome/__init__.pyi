@@ -11,8 +11,10 @@ from affectome import stimuli as stimuli
 from affectome import study as study
 from affectome import triplets as triplets
 from affectome.behavior import components_needed as components_needed
+from affectome.behavior import explained_accuracy as explained_accuracy
 from affectome.behavior import held_out_accuracy as held_out_accuracy
 from affectome.behavior import measured_rsm as measured_rsm
+from affectome.behavior import noise_ceiling as noise_ceiling
 from affectome.behavior import predicted_rsm as predicted_rsm
 from affectome.behavior import rsm_agreement as rsm_agreement
 from affectome.collection import Collector as Collector
