@@ -88,7 +88,7 @@ def plot_reproducibility(result: Reproducibility, title: str = "", *, ax: Axes |
             linestyle="--",
             linewidth=1,
             zorder=1,
-            label="95% of best matches by chance",
+            label="95% of means with permuted stimuli",
         )
         lowest = min(0.0, float(dots["best_match"].min()), float(table["split_half"].min()))
         ax.set_ylim(lowest - 0.03, 1.03)
