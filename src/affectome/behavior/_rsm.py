@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -214,9 +215,11 @@ class RSMReliability:
         sqrt(value): the correlation expected of a prediction that is right and free of noise.
     split : str
         ``"triplets"``: the halves hold different triplets, so what differs is the judge's noise *and* which third
-        stimuli were met. Fits trials that are a random sample; of exhaustive ones, where the thirds are not a sample,
-        it is a lower bound. ``"repeats"``: the halves hold different answers to the same triplets; the judge's noise
-        alone.
+        stimuli were met, which is right for trials that are a random sample. ``"repeats"``: the halves hold different
+        answers to the same triplets; the judge's noise alone.
+    lower_bound : bool
+        Whether triplets were split of which all were asked: then third stimuli are no sample, the halves differ more
+        than two such RSMs would, and the judge's own noise is smaller than it seems.
     n_splits, n_pairs : int
         Random splits, and the fewest pairs that both halves of one asked.
     """
@@ -225,6 +228,7 @@ class RSMReliability:
     half: float
     highest_r: float
     split: str
+    lower_bound: bool
     n_splits: int
     n_pairs: int
 
@@ -292,7 +296,10 @@ def rsm_reliability(
         fewest = min(fewest, int(both.sum()))
     h = float(halves.mean())
     value = 2 * h / (1 + h) if h > 0 else 0.0
-    return RSMReliability(value, h, float(np.sqrt(value)), split, n_splits, fewest)
+    others = trials.n_stimuli - len(ids) if third == "all" else 0
+    possible = math.comb(len(ids), 3) + math.comb(len(ids), 2) * others
+    lower_bound = split == "triplets" and len(answers) == possible
+    return RSMReliability(value, h, float(np.sqrt(value)), split, lower_bound, n_splits, fewest)
 
 
 def _half_of_repeats(unit: NDArray[np.intp], answers: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.bool_]:

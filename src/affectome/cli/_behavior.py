@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from affectome.cli._behavior_ceiling import ceiling, explained_json, explained_lines
+from affectome.cli._behavior_rsm import components, rsm
 from affectome.cli._common import (
     Jobs,
     Json,
@@ -89,6 +90,8 @@ def score(
 
 
 group.command("ceiling")(ceiling)
+group.command("rsm")(rsm)
+group.command("components")(components)
 
 
 @group.command("consistency")

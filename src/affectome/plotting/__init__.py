@@ -5,6 +5,8 @@ from affectome.plotting._consistency import plot_consistency
 from affectome.plotting._correlations import plot_rating_correlations
 from affectome.plotting._map import plot_map
 from affectome.plotting._reproducibility import plot_reproducibility
+from affectome.plotting._retention import plot_components_needed
+from affectome.plotting._rsm import plot_rsm
 from affectome.plotting._style import COLUMN_WIDTH, PAGE_WIDTH, house_style, save_figure, system_colours
 from affectome.plotting._systems import plot_accuracy, plot_agreement, plot_component_sizes
 
@@ -16,10 +18,12 @@ __all__ = [
     "plot_agreement",
     "plot_category_scores",
     "plot_component_sizes",
+    "plot_components_needed",
     "plot_consistency",
     "plot_map",
     "plot_rating_correlations",
     "plot_reproducibility",
+    "plot_rsm",
     "save_figure",
     "system_colours",
 ]

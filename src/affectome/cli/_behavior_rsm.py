@@ -1,0 +1,373 @@
+"""``affectome behavior rsm`` and ``affectome behavior components``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from affectome.cli._common import (
+    Jobs,
+    Json,
+    LogFile,
+    Quiet,
+    about,
+    command,
+    null_if_undefined,
+    print_json,
+    records,
+    start_logging,
+    work_progress,
+)
+from affectome.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from affectome.behavior import ComponentsNeeded, MeasuredRSM, RSMAgreement, RSMByComponents, RSMReliability
+    from affectome.triplets import TripletSet
+
+logger = logging.getLogger(__name__)
+
+_FIGURES = (".png", ".svg", ".pdf")
+
+Bootstrap = Annotated[int, typer.Option("--bootstrap", min=1, max=100_000, help="Resamples behind the intervals.")]
+Level = Annotated[float, typer.Option("--level", help="Coverage the intervals aim at.")]
+ThirdOption = Annotated[
+    str, typer.Option("--third", help="Third stimuli: subset (those compared) or all (those of the space).")
+]
+
+
+@command
+def rsm(
+    space: Annotated[Path, typer.Argument(help="A learned space.")],
+    answers: Annotated[Path, typer.Argument(help="Answered triplets, best all those of some stimuli.")],
+    stimuli: Annotated[
+        Path | None, typer.Option("--stimuli", help="Ids to compare, one a line; by default those answered about.")
+    ] = None,
+    third: ThirdOption = "subset",
+    soft: Annotated[bool, typer.Option("--soft", help="Average the judge's probabilities, not its choices.")] = False,
+    categories: Annotated[
+        Path | None,
+        typer.Option("--categories", help="Ratings whose top category orders the figure; by default clustering."),
+    ] = None,
+    permutations: Annotated[
+        int, typer.Option("--permutations", min=0, max=1_000_000, help="Permutations behind p; 0 for none.")
+    ] = 1000,
+    bootstrap: Bootstrap = 1000,
+    level: Level = 0.95,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of bootstrap, permutations and split halves.")] = 0,
+    figure: Annotated[Path | None, typer.Option("--figure", help="Three panels: .png, .svg or .pdf.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The pairs, as CSV.")] = None,
+    jobs: Jobs = None,
+    quiet: Quiet = False,
+    json: Json = False,
+    log_file: LogFile = None,
+) -> None:
+    """How well does a space predict which stimuli are kept together? Measured and predicted RSM, and their correlation.
+
+    Example: affectome behavior rsm space.parquet answers.parquet --stimuli ids.txt --figure rsm.png
+
+    Intervals are over stimuli. Time grows with the pairs: some seconds for 66 stimuli; for 1,000 take --bootstrap 100.
+    """
+    start_logging(quiet, log_file)
+    from affectome.behavior import measured_rsm, predicted_rsm, rsm_agreement
+    from affectome.spaces import read_space
+
+    _check_outputs(figure, out)
+    known = read_space(space)
+    trials = _read_answers(answers, known)
+    ids = None if stimuli is None else _read_ids(stimuli)
+    with about(stimuli or answers):
+        measured = measured_rsm(trials, ids, third=third, soft=soft)  # type: ignore[arg-type]
+    if measured.n_missing:
+        logger.warning(
+            "%s of the pairs were never asked, and are left out.", f"{measured.n_missing:,} of {_pairs(measured):,}"
+        )
+    with about(space):
+        predicted = predicted_rsm(known, measured.similarity.index.tolist(), third=third, n_jobs=jobs)  # type: ignore[arg-type]
+    with about(answers), work_progress("resampling", quiet) as progress:
+        agreement = rsm_agreement(
+            measured.similarity,
+            predicted,
+            n_boot=bootstrap,
+            level=level,
+            n_permutations=permutations,
+            seed=seed,
+            progress=progress,
+        )
+    reliability = _reliability(trials, measured, seed)
+    print("\n".join(_rsm_lines(measured, agreement, reliability)))
+    if out is not None:
+        _write_pairs(out, measured, predicted)
+    if figure is not None:
+        _draw_rsm(figure, measured, predicted, agreement, categories, seed)
+    if json:
+        print_json(_rsm_json(measured, agreement, reliability))
+
+
+def _check_outputs(figure: Path | None, out: Path | None) -> None:
+    from affectome._files import check_output
+
+    if figure is not None:
+        check_output(figure, _FIGURES)
+    if out is not None:
+        check_output(out, (".csv",))
+
+
+def _read_answers(path: Path, space: pd.DataFrame) -> TripletSet:
+    """A file of bare indices counts the stimuli of the space; a triplet file knows its own."""
+    from affectome.triplets import read_triplets
+
+    return read_triplets(path, stimuli=None if path.suffix.lower() == ".parquet" else space.index.tolist())
+
+
+def _read_ids(path: Path) -> list[str]:
+    from affectome._files import unreadable
+
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except UnicodeDecodeError as error:
+        raise InputError("is not UTF-8 text", source=path, remedy="save ids as UTF-8, one a line") from error
+    ids = [line.strip() for line in lines if line.strip()]
+    if not ids:
+        raise InputError("names no stimulus", source=path, remedy="give ids, one a line")
+    return ids
+
+
+def _pairs(measured: MeasuredRSM) -> int:
+    n = len(measured.similarity)
+    return n * (n - 1) // 2
+
+
+def _reliability(trials: TripletSet, measured: MeasuredRSM, seed: int) -> dict[str, RSMReliability]:
+    """By split of triplets and, where some repeat, of repeats; what cannot be computed is said and left out."""
+    from affectome.behavior import rsm_reliability
+
+    found: dict[str, RSMReliability] = {}
+    ids = measured.similarity.index.tolist()
+    splits = ["triplets", "repeats"] if len(set(trials.keys().tolist())) < len(trials) else ["triplets"]
+    for split in splits:
+        try:
+            found[split] = rsm_reliability(
+                trials,
+                ids,
+                third=measured.third,  # type: ignore[arg-type]
+                soft=measured.soft,
+                split=split,  # type: ignore[arg-type]
+                seed=seed,
+            )
+        except InputError as error:
+            logger.warning("The measured RSM has no reliability over %s: %s.", split, error.problem)
+    return found
+
+
+def _rsm_lines(measured: MeasuredRSM, agreement: RSMAgreement, reliability: dict[str, RSMReliability]) -> Iterator[str]:
+    """One sentence per finding."""
+    share = f"{100 * agreement.level:g}%"
+    for name, found in (("Pearson", agreement.pearson), ("Spearman", agreement.spearman)):
+        p = "" if found.p != found.p else f"; p = {found.p:.2g} by {agreement.n_permutations:,} permutations of stimuli"
+        yield (
+            f"{name} r = {found.r:.4f}, {share} interval over stimuli [{found.ci_low:.4f}, {found.ci_high:.4f}] "
+            f"(over pairs, as if independent: [{found.pairs_ci_low:.4f}, {found.pairs_ci_high:.4f}]){p}."
+        )
+    for split, of in (("triplets", "halves of the triplets"), ("repeats", "halves of the answers to each triplet")):
+        if split in reliability:
+            yield _reliability_line(reliability[split], of)
+    counts = measured.counts.to_numpy()
+    asked = counts[counts > 0]
+    times = f"{asked.min():,}" if asked.min() == asked.max() else f"{asked.min():,} to {asked.max():,}"
+    what = "probabilities" if measured.soft else "choices"
+    yield (
+        f"{agreement.n_stimuli:,} stimuli, {agreement.n_pairs:,} of {_pairs(measured):,} pairs, each asked "
+        f"{times} times in {measured.n_trials:,} trials ({what}); third stimuli: "
+        f"{measured.third}. Left out: {measured.n_outside:,} trials about others, {measured.n_unanswered:,} unanswered."
+    )
+
+
+def _reliability_line(found: RSMReliability, of: str) -> str:
+    bound = "; a lower bound, for every triplet was asked and third stimuli are no sample" if found.lower_bound else ""
+    return (
+        f"The RSMs of {of} correlate {found.half:.4f}: reliability {found.value:.4f} (Spearman-Brown), under which a "
+        f"right prediction is expected to reach r = {found.highest_r:.4f}{bound}."
+    )
+
+
+def _write_pairs(out: Path, measured: MeasuredRSM, predicted: pd.DataFrame) -> None:
+    import numpy as np
+    import pandas as pd
+
+    from affectome._files import atomic_path
+
+    ids = measured.similarity.index.to_numpy()
+    first, second = np.triu_indices(len(ids), 1)
+    table = pd.DataFrame(
+        {
+            "first": ids[first],
+            "second": ids[second],
+            "n_trials": measured.counts.to_numpy()[first, second],
+            "measured": measured.similarity.to_numpy()[first, second],
+            "predicted": predicted.to_numpy()[first, second],
+        }
+    )
+    with atomic_path(out) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def _draw_rsm(
+    figure: Path,
+    measured: MeasuredRSM,
+    predicted: pd.DataFrame,
+    agreement: RSMAgreement,
+    categories: Path | None,
+    seed: int,
+) -> None:
+    from affectome.behavior import rsm_order
+    from affectome.interpretation import top_categories
+    from affectome.plotting import plot_rsm, save_figure
+    from affectome.spaces import read_space, rows_for
+
+    groups = None
+    if categories is not None:
+        with about(categories):
+            rated = rows_for(read_space(categories), measured.similarity.index.tolist(), name="the ratings")
+            groups = top_categories(rated, seed=seed).labels
+    drawn = plot_rsm(
+        measured.similarity,
+        predicted,
+        agreement,
+        order=rsm_order(measured.similarity, groups),
+        groups=groups,
+        ordered_by="clustering" if groups is None else "top category",
+    )
+    save_figure(drawn, figure.parent, figure.stem, (figure.suffix[1:].lower(),))
+
+
+def _rsm_json(measured: MeasuredRSM, agreement: RSMAgreement, reliability: dict[str, RSMReliability]) -> dict[str, Any]:
+    def plain(found: object) -> dict[str, Any]:
+        return {name: null_if_undefined(value) for name, value in vars(found).items()}
+
+    return {
+        **plain(agreement),
+        "pearson": plain(agreement.pearson),
+        "spearman": plain(agreement.spearman),
+        "reliability": {split: plain(found) for split, found in reliability.items()},
+        "n_trials": measured.n_trials,
+        "n_unanswered": measured.n_unanswered,
+        "n_outside": measured.n_outside,
+        "third": measured.third,
+        "soft": measured.soft,
+    }
+
+
+@command
+def components(
+    space: Annotated[Path, typer.Argument(help="A learned space.")],
+    triplets: Annotated[Path, typer.Argument(help="Answered triplets the space was not learned from.")],
+    share: Annotated[
+        list[float] | None, typer.Option("--share", help="Share of the accuracy to reach; 0.95 to 0.99 by default.")
+    ] = None,
+    rsm_answers: Annotated[
+        Path | None,
+        typer.Option("--rsm-answers", help="Answers about some stimuli: also the fit to their RSM by components."),
+    ] = None,
+    third: ThirdOption = "subset",
+    bootstrap: Bootstrap = 1000,
+    level: Level = 0.95,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the bootstrap.")] = 0,
+    figure: Annotated[Path | None, typer.Option("--figure", help="The curves: .png, .svg or .pdf.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The accuracy curve, as CSV.")] = None,
+    jobs: Jobs = None,
+    quiet: Quiet = False,
+    json: Json = False,
+    log_file: LogFile = None,
+) -> None:
+    """How many components does a stimulus need? Accuracy when each keeps its k largest weights, for every k.
+
+    Example: affectome behavior components space.parquet held_out.parquet --figure components.png
+    """
+    start_logging(quiet, log_file)
+    from affectome._files import atomic_path
+    from affectome.behavior import components_needed, measured_rsm, rsm_by_components
+    from affectome.spaces import read_space
+
+    _check_outputs(figure, out)
+    known = read_space(space)
+    trials = _read_answers(triplets, known)
+    shares = tuple(share) if share else (0.95, 0.96, 0.97, 0.98, 0.99)
+    settings: Any = {"n_boot": bootstrap, "level": level, "seed": seed, "n_jobs": jobs}
+    with about(space), work_progress("dropping weights", quiet) as progress:
+        result = components_needed(known, trials, shares=shares, progress=progress, **settings)
+    by_rsm = None
+    if rsm_answers is not None:
+        with about(rsm_answers):
+            measured = measured_rsm(_read_answers(rsm_answers, known), third=third)  # type: ignore[arg-type]
+            with work_progress("dropping components", quiet) as progress:
+                by_rsm = rsm_by_components(
+                    known,
+                    measured.similarity,
+                    third=third,  # type: ignore[arg-type]
+                    progress=progress,
+                    **settings,
+                )
+    print("\n".join(_components_lines(result, by_rsm)))
+    if out is not None:
+        with atomic_path(out) as temporary:
+            result.curve.to_csv(temporary, lineterminator="\n")
+    if figure is not None:
+        from affectome.plotting import plot_components_needed, save_figure
+
+        save_figure(plot_components_needed(result, by_rsm), figure.parent, figure.stem, (figure.suffix[1:].lower(),))
+    if json:
+        print_json(_components_json(result, by_rsm))
+
+
+def _components_lines(result: ComponentsNeeded, by_rsm: RSMByComponents | None) -> Iterator[str]:
+    """One sentence per finding."""
+    whole = result.curve.iloc[-1]
+    yield (
+        f"With all {len(result.curve)} components: accuracy {whole['accuracy']:.4f} [{whole['ci_low']:.4f}, "
+        f"{whole['ci_high']:.4f}] over {result.n_triplets:,} triplets; chance is 0.3333. {100 * result.level:g}% "
+        "intervals over triplets."
+    )
+    rows = result.needed.to_dict("records")
+    for zero, chance in zip(rows[: len(rows) // 2], rows[len(rows) // 2 :], strict=True):
+        yield (
+            f"{100 * zero['share']:g}% of it needs the {_number(zero)} largest weights of each stimulus; of what lies "
+            f"above chance, {_number(chance)}."
+        )
+    if by_rsm is not None:
+        ends = sorted({1, (len(by_rsm.curve) + 1) // 2, len(by_rsm.curve)})
+        parts = [
+            f"{row['r']:.4f} [{row['ci_low']:.4f}, {row['ci_high']:.4f}] with {k}"
+            for k, row in by_rsm.curve.loc[ends].to_dict("index").items()
+        ]
+        yield (
+            f"r with the RSM of {by_rsm.n_stimuli:,} stimuli, keeping the largest components (intervals over stimuli): "
+            f"{'; '.join(parts)}."
+        )
+
+
+def _number(row: dict[Any, Any]) -> str:
+    if row["k"] != row["k"]:
+        return "unknown number of"
+    interval = "" if row["ci_low"] != row["ci_low"] else f" [{row['ci_low']:.0f}, {row['ci_high']:.0f}]"
+    return f"{row['k']:.0f}{interval}"
+
+
+def _components_json(result: ComponentsNeeded, by_rsm: RSMByComponents | None) -> dict[str, Any]:
+    return {
+        "curve": records(result.curve.reset_index()),
+        "needed": records(result.needed),
+        "rsm": None if by_rsm is None else records(by_rsm.curve.reset_index()),
+        "level": result.level,
+        "n_boot": result.n_boot,
+        "n_trials": result.n_trials,
+        "n_triplets": result.n_triplets,
+        "n_unanswered": result.n_unanswered,
+    }
