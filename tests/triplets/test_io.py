@@ -101,6 +101,34 @@ def test_an_index_far_beyond_the_others_needs_the_number_of_stimuli(tmp_path, su
     assert read_triplets(path, stimuli=1061).n_stimuli == 1061
 
 
+@pytest.mark.parametrize("suffix", [".txt", ".npy"])
+def test_indices_counted_from_one_are_refused_or_where_the_number_is_unknown_warned_of(tmp_path, suffix, caplog):
+    path = tmp_path / f"t{suffix}"
+    rows = np.array([[1, 2, 3], [4, 2, 5]])
+    np.save(path, rows) if suffix == ".npy" else np.savetxt(path, rows)
+    with pytest.raises(InputError) as caught:
+        read_triplets(path, stimuli=5)
+    assert str(caught.value) == (
+        f"{path}: its indices run from 1 to 5, the number of stimuli, and seem to be counted from 1; "
+        "subtract 1 from every index."
+    )
+    assert read_triplets(path, stimuli=6).n_stimuli == 6 and caplog.messages == []
+    assert read_triplets(path).n_stimuli == 6
+    assert "its indices run from 1 to 5; if they are counted from 1, subtract 1 from each" in caplog.text
+
+
+def test_what_an_odd_last_file_has_no_room_for_is_said(tmp_path, trials, caplog):
+    shown, n = trials.triplets[trials.answered], int(trials.answered.sum())
+    soft = TripletSet(shown, trials.ids, [2] * n, probabilities=np.full((n, 3), 1 / 3), block=np.zeros(n))
+    caplog.set_level("INFO")
+    write_triplets(tmp_path / "t.txt", soft)
+    assert caplog.messages == [
+        f"The probabilities and blocks are not in {tmp_path / 't.txt'}, which holds choices alone.",
+        f"{tmp_path / 't.txt'} does not keep the order in which the stimuli were shown, nor their ids.",
+    ]
+    np.testing.assert_array_equal(np.loadtxt(tmp_path / "t.txt"), shown)
+
+
 TEXT = {
     "torn": ("0 1 2\n3 0", "row 2: '3 0' is not three stimulus indices (the last line is torn); complete or delete"),
     "ragged": ("0 1 2\n3 0 4 5\n", "row 2: '3 0 4 5' is not three stimulus indices; complete or delete the line"),
