@@ -143,6 +143,11 @@ BAD = {
         lambda t: convert(t, "--scale-out", t / "d.npy"),
         ["w.npy: has no posterior deviations to write; leave out --scale-out"],
     ),
+    "one file for both": (lambda t: convert(t, "--scale-out", t / "o.csv"), ["o.csv: --out and --scale-out name one"]),
+    "no such file": (
+        lambda t: ("embed", "convert", t / "w.csv", "--out", t / "o.npy"),
+        ["w.csv: there is no such file"],
+    ),
     "everything pruned": (lambda t: convert(t, "--prune", 9), ["w.npy: no component has a weight above 9; lower"]),
     "unknown output": (lambda t: convert(t, out="o.pt"), ["o.pt: has the extension '.pt'"]),
     "counted from 1": (from_one, ["t.txt: its indices run from 1 to 5", "counted from 1; subtract 1 from every index"]),

@@ -66,6 +66,8 @@ def convert(
     for target in (out, scale_out):
         if target is not None:
             check_output(target, (*_SPACES, *WEIGHT_OUTPUTS))
+    if scale_out is not None and scale_out.resolve() == out.resolve():
+        raise InputError("--out and --scale-out name one file", source=out, remedy="give the deviations another name")
     if _is_space(source):
         if ids is not None or key is not None or rows != "auto":
             raise InputError(
@@ -102,12 +104,14 @@ def convert(
 
 def _is_space(source: Path) -> bool:
     """A Parquet file, or a table whose first line is a header and no row of numbers."""
-    if source.suffix.lower() not in _SPACES or not source.exists():
-        return source.suffix.lower() == ".parquet"
-    if source.suffix.lower() == ".parquet":
-        return True
-    with open(source, encoding="utf-8-sig", errors="replace") as handle:
-        first = next((line for line in handle if line.strip() and not line.startswith("#")), "")
+    suffix = source.suffix.lower()
+    if suffix not in (".csv", ".tsv"):
+        return suffix == ".parquet"
+    try:
+        with open(source, encoding="utf-8-sig", errors="replace") as handle:
+            first = next((line for line in handle if line.strip() and not line.startswith("#")), "")
+    except OSError:
+        return False  # the reader of weights says what is wrong with it
     try:
         [float(cell) for cell in first.replace(",", " ").split()]
     except ValueError:
