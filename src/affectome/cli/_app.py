@@ -17,6 +17,7 @@ from affectome.cli import (
     _demo,
     _embed,
     _embed_convert,
+    _embed_reproducibility,
     _stimuli,
     _study,
     _triplets,
@@ -41,6 +42,7 @@ _triplets.group.command("export")(_triplets_export.export)
 app.add_typer(_triplets.group, name="triplets")
 app.add_typer(_collect.group, name="collect")
 _embed.group.command("convert")(_embed_convert.convert)
+_embed.group.command("reproducibility")(_embed_reproducibility.reproducibility)
 app.add_typer(_embed.group, name="embed")
 app.add_typer(_behavior.group, name="behavior")
 
