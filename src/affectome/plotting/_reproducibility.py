@@ -13,6 +13,7 @@ __all__ = ["plot_reproducibility"]
 
 _DOTS, _MEAN, _HALF = OKABE_ITO[5], OKABE_ITO[0], OKABE_ITO[1]
 _FEW = 12  # components that fit a column
+_ASIDE = 0.22  # dots stand this far left of the mean, the diamond right of it, so that none hides another
 
 
 def plot_reproducibility(result: Reproducibility, title: str = "", *, ax: Axes | None = None) -> Figure:
@@ -40,7 +41,7 @@ def plot_reproducibility(result: Reproducibility, title: str = "", *, ax: Axes |
     with house_style():
         ax = new_axes(ax, (COLUMN_WIDTH if len(x) <= _FEW else PAGE_WIDTH, 2.9))
         ax.plot(
-            dots["component"].map(rank),
+            dots["component"].map(rank) - _ASIDE,
             dots["best_match"],
             linestyle="none",
             marker="o",
@@ -69,7 +70,7 @@ def plot_reproducibility(result: Reproducibility, title: str = "", *, ax: Axes |
                 label=f"mean over {n_others} runs, {100 * result.level:g}% interval",
             )
         ax.plot(
-            x,
+            x + _ASIDE,
             table["split_half"],
             linestyle="none",
             marker="D",
