@@ -19,7 +19,12 @@ from affectome.behavior import predicted_rsm as predicted_rsm
 from affectome.behavior import rsm_agreement as rsm_agreement
 from affectome.collection import Collector as Collector
 from affectome.embedding import SPoSE as SPoSE
+from affectome.embedding import component_reproducibility as component_reproducibility
+from affectome.embedding import consensus_embedding as consensus_embedding
+from affectome.embedding import fit_seeds as fit_seeds
+from affectome.embedding import place_stimuli as place_stimuli
 from affectome.embedding import read_weights as read_weights
+from affectome.embedding import select_embedding as select_embedding
 from affectome.embedding import write_weights as write_weights
 from affectome.errors import AffectomeError as AffectomeError
 from affectome.errors import EnvironmentFailure as EnvironmentFailure

@@ -18,6 +18,7 @@ from affectome.cli import (
     _embed,
     _embed_convert,
     _embed_reproducibility,
+    _embed_select,
     _stimuli,
     _study,
     _triplets,
@@ -43,6 +44,7 @@ app.add_typer(_triplets.group, name="triplets")
 app.add_typer(_collect.group, name="collect")
 _embed.group.command("convert")(_embed_convert.convert)
 _embed.group.command("reproducibility")(_embed_reproducibility.reproducibility)
+_embed.group.command("select")(_embed_select.select)
 app.add_typer(_embed.group, name="embed")
 app.add_typer(_behavior.group, name="behavior")
 

@@ -7,6 +7,7 @@ from affectome.plotting._map import plot_map
 from affectome.plotting._reproducibility import plot_reproducibility
 from affectome.plotting._retention import plot_components_needed
 from affectome.plotting._rsm import plot_rsm
+from affectome.plotting._selection import plot_selection
 from affectome.plotting._style import COLUMN_WIDTH, PAGE_WIDTH, house_style, save_figure, system_colours
 from affectome.plotting._systems import plot_accuracy, plot_agreement, plot_component_sizes
 
@@ -24,6 +25,7 @@ __all__ = [
     "plot_rating_correlations",
     "plot_reproducibility",
     "plot_rsm",
+    "plot_selection",
     "save_figure",
     "system_colours",
 ]
