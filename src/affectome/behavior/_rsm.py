@@ -217,9 +217,9 @@ class RSMReliability:
         ``"triplets"``: the halves hold different triplets, so what differs is the judge's noise *and* which third
         stimuli were met, which is right for trials that are a random sample. ``"repeats"``: the halves hold different
         answers to the same triplets; the judge's noise alone.
-    lower_bound : bool
-        Whether triplets were split of which all were asked: then third stimuli are no sample, the halves differ more
-        than two such RSMs would, and the judge's own noise is smaller than it seems.
+    share_asked : float
+        Triplets split, as a share of all there are. Where triplets are split and this is not small, third stimuli are
+        hardly a sample: the halves differ more than two such RSMs would, and `value` is a lower bound.
     n_splits, n_pairs : int
         Random splits, and the fewest pairs that both halves of one asked.
     """
@@ -228,7 +228,7 @@ class RSMReliability:
     half: float
     highest_r: float
     split: str
-    lower_bound: bool
+    share_asked: float
     n_splits: int
     n_pairs: int
 
@@ -298,8 +298,8 @@ def rsm_reliability(
     value = 2 * h / (1 + h) if h > 0 else 0.0
     others = trials.n_stimuli - len(ids) if third == "all" else 0
     possible = math.comb(len(ids), 3) + math.comb(len(ids), 2) * others
-    lower_bound = split == "triplets" and len(answers) == possible
-    return RSMReliability(value, h, float(np.sqrt(value)), split, lower_bound, n_splits, fewest)
+    n_split = len(answers) if split == "triplets" else int((answers > 1).sum())
+    return RSMReliability(value, h, float(np.sqrt(value)), split, n_split / possible, n_splits, fewest)
 
 
 def _half_of_repeats(unit: NDArray[np.intp], answers: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.bool_]:

@@ -31,6 +31,7 @@ Floats = NDArray[np.float64]
 Places = NDArray[np.intp]
 
 _CELLS = 2**22  # weights of pairs held at once in a bootstrap
+_ROUNDING = 1e-12  # of a sum of squares: less than this share of it, left about the mean, is rounding
 _ORDERED = 500  # stimuli up to which the leaves of a clustering are turned to their best order
 
 
@@ -228,15 +229,24 @@ def _parts(n_boot: int, m: int) -> Iterator[slice]:
 
 def pearson_over_draws(x: Floats, y: Floats, weights: Floats) -> Floats:
     """Pearson correlation of x and y (n_pairs,) under each row of weights (n_draws, n_pairs); NaN without spread."""
+    if min(np.ptp(x), np.ptp(y)) < FLAT:
+        return np.full(len(weights), np.nan)
     u, v = x - x.mean(), y - y.mean()  # what is left to subtract is small: the sums lose no digits
     total, su, sv, uu, vv, uv = (weights @ np.column_stack([np.ones_like(u), u, v, u * u, v * v, u * v])).T
-    with np.errstate(invalid="ignore", divide="ignore"):  # no pair drawn
-        return _ratio(uv - su * sv / total, uu - su**2 / total, vv - sv**2 / total)
+    total = np.maximum(total, 1)  # no pair drawn: all sums are 0
+    return _ratio(uv - su * sv / total, _spread(uu, su**2 / total), _spread(vv, sv**2 / total))
+
+
+def _spread(squares: Floats, of_mean: Floats) -> Floats:
+    """Sums of squares about the mean; 0 where nothing but rounding is left."""
+    spread = squares - of_mean
+    return np.where(spread > _ROUNDING * squares, spread, 0.0)
 
 
 def _ratio(covariance: Floats, first: Floats, second: Floats) -> Floats:
-    spread = np.sqrt(np.maximum(first, 0) * np.maximum(second, 0))
-    r = np.divide(covariance, spread, out=np.full_like(spread, np.nan), where=spread > FLAT**2)
+    """A correlation from sums about the means; NaN without spread."""
+    spread = np.sqrt(first * second)
+    r = np.divide(covariance, spread, out=np.full_like(spread, np.nan), where=spread > 0)
     bounded: Floats = np.clip(r, -1, 1)
     return bounded
 
@@ -334,7 +344,10 @@ def _permuted_correlation(one: Floats, two: Floats) -> Callable[[Places], float]
         other_held, other_square = moments[0][place], moments[2][place]
         w, sx, sy = total(held, other_held), total(value, other_held), total(held, permuted)
         xx, yy, xy = total(square, other_held), total(held, other_square), total(value, permuted)
-        return float(_ratio(*(np.array([s]) for s in (xy - sx * sy / w, xx - sx**2 / w, yy - sy**2 / w)))[0])
+        if w < 2:  # hardly a pair that both hold
+            return np.nan
+        sums = xy - sx * sy / w, _spread(np.array(xx), np.array(sx**2 / w)), _spread(np.array(yy), np.array(sy**2 / w))
+        return float(_ratio(*(np.atleast_1d(part) for part in sums))[0])
 
     return correlation
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _FIGURES = (".png", ".svg", ".pdf")
+_MANY = 0.1  # a larger share of all triplets is no sample of them
 
 Bootstrap = Annotated[int, typer.Option("--bootstrap", min=1, max=100_000, help="Resamples behind the intervals.")]
 Level = Annotated[float, typer.Option("--level", help="Coverage the intervals aim at.")]
@@ -191,7 +192,9 @@ def _rsm_lines(measured: MeasuredRSM, agreement: RSMAgreement, reliability: dict
 
 
 def _reliability_line(found: RSMReliability, of: str) -> str:
-    bound = "; a lower bound, for every triplet was asked and third stimuli are no sample" if found.lower_bound else ""
+    bound = ""
+    if found.split == "triplets" and found.share_asked > _MANY:
+        bound = f"; a lower bound, for {100 * found.share_asked:.0f}% of all triplets were asked, which is no sample"
     return (
         f"The RSMs of {of} correlate {found.half:.4f}: reliability {found.value:.4f} (Spearman-Brown), under which a "
         f"right prediction is expected to reach r = {found.highest_r:.4f}{bound}."
