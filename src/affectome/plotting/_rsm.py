@@ -46,13 +46,14 @@ def plot_rsm(
         What the order follows, for the label of the axes.
     """
     ids = [str(i) for i in measured.index] if order is None else list(order)
-    grids = [rsm.loc[ids, ids].to_numpy(dtype=np.float64) for rsm in (measured, predicted)]
+    named = (rsm.rename(index=str, columns=str) for rsm in (measured, predicted))
+    grids = [rsm.loc[ids, ids].to_numpy(dtype=np.float64) for rsm in named]
     off = ~np.eye(len(ids), dtype=bool)
     low = min(np.nanmin(grid[off]) for grid in grids)
     high = max(np.nanmax(grid[off]) for grid in grids)
     label = f"{len(ids):,} stimuli" + (f", by {ordered_by}" if ordered_by else "")
     with house_style():
-        figure = Figure(figsize=(PAGE_WIDTH, 2.55), layout="constrained")
+        figure = Figure(figsize=(PAGE_WIDTH, 2.8), layout="constrained")
         left, middle, right = figure.subplots(1, 3)
         for ax, grid, title in ((left, grids[0], "Measured"), (middle, grids[1], "Predicted")):
             shown = np.where(off, grid, np.nan)
