@@ -53,10 +53,9 @@ def test_both_choices_are_marked_and_the_criterion_is_in_bold():
     left, right = plot_selection(RESULT).axes
     for axes, column in ((left, "accuracy"), (right, "log_loss")):
         marks = {line.get_label(): line for line in axes.lines if line.get_linestyle() == "None"}
-        for label, setting in (("best", RESULT.best), ("one-standard-error choice", RESULT.one_se)):
-            mark = marks[label]
+        assert list(marks) == ["best (40.0 components kept)", "one-SE choice (16.0 components kept)"]
+        for mark, setting in zip(marks.values(), (RESULT.best, RESULT.one_se), strict=True):
             assert (*mark.get_xdata(), *mark.get_ydata()) == (setting.n_components, RESULT.at(setting)[column])
-        assert [text.get_text() for text in axes.texts] == ["16.0 kept"]
     assert (left.yaxis.label.get_fontweight(), right.yaxis.label.get_fontweight()) == ("normal", "bold")
     left, right = plot_selection(selection(criterion="accuracy")).axes
     assert (left.yaxis.label.get_fontweight(), right.yaxis.label.get_fontweight()) == ("bold", "normal")

@@ -12,14 +12,15 @@ from affectome.plotting._style import OKABE_ITO, PAGE_WIDTH, house_style
 __all__ = ["plot_selection"]
 
 _MARKERS = "osD^vP*X"
+_ENTRIES = 8  # of the legend in one row of a page
 
 
 def plot_selection(result: Selection) -> Figure:
     """Held-out accuracy (left) and log loss (right) against components, one line per l1 with its band.
 
     The line is the mean over folds, the band one standard error of it to either side. The best setting by the
-    criterion of the selection bears a ring, the one-standard-error choice a square, with the components that its
-    fits kept; the criterion is in bold.
+    criterion of the selection bears a ring, the one-standard-error choice a square; the legend says how many
+    components their fits kept on average. The criterion is in bold.
 
     Parameters
     ----------
@@ -32,13 +33,13 @@ def plot_selection(result: Selection) -> Figure:
         for ax, (column, label) in zip(figure.subplots(1, 2), columns.items(), strict=True):
             _draw_lines(ax, result.summary, column)
             _mark(ax, result, result.best, column, "o", 11, "best")
-            _mark(ax, result, result.one_se, column, "s", 8, "one-standard-error choice")
-            _say_kept(ax, result, column)
+            _mark(ax, result, result.one_se, column, "s", 8, "one-SE choice")
             ax.set_xlabel("Components at the start")
             ax.set_ylabel(label, fontweight="bold" if column == result.criterion else "normal")
             ax.margins(x=0.08, y=0.1)
-        lines, names = ax.get_legend_handles_labels()
-        figure.legend(lines, names, loc="outside upper center", ncols=min(len(names), 7), frameon=False)
+        shown, names = ax.get_legend_handles_labels()
+        figure.legend(shown[:-2], names[:-2], loc="outside upper center", ncols=_ENTRIES, frameon=False)
+        figure.legend(shown[-2:], names[-2:], loc="outside lower center", ncols=2, frameon=False)
     return figure
 
 
@@ -65,20 +66,5 @@ def _mark(ax: Axes, result: Selection, setting: Setting, column: str, marker: st
         markeredgecolor="black",
         markeredgewidth=1,
         linestyle="none",
-        label=label,
-    )
-
-
-def _say_kept(ax: Axes, result: Selection, column: str) -> None:
-    """The components kept by the one-standard-error choice, on the side where its line is not."""
-    row = result.at(result.one_se)
-    side = 12 if column == "accuracy" else -12
-    ax.annotate(
-        f"{row['n_kept']:.1f} kept",
-        (result.one_se.n_components, float(row[column])),
-        xytext=(0, side),
-        textcoords="offset points",
-        ha="center",
-        va="bottom" if side > 0 else "top",
-        fontsize=7,
+        label=f"{label} ({result.at(setting)['n_kept']:.1f} components kept)",
     )
