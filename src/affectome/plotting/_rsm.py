@@ -107,8 +107,9 @@ def _draw_pairs(
     ax.set_xlabel("Measured")
     ax.set_ylabel("Predicted")
     found = agreement.pearson
+    digits = 3 if abs(found.r) < 0.99 else 4
     ax.set_title(
-        f"r = {found.r:.3f} [{found.ci_low:.3f}, {found.ci_high:.3f}]\n"
+        f"r = {found.r:.{digits}f} [{found.ci_low:.{digits}f}, {found.ci_high:.{digits}f}]\n"
         f"{len(x):,} pairs, {100 * agreement.level:g}% over stimuli",
         fontsize=7,
     )
