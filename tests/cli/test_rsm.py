@@ -7,11 +7,13 @@ import pandas as pd
 import pytest
 
 from affectome import (
+    TripletSet,
     ask,
     components_needed,
     measured_rsm,
     predicted_rsm,
     read_space,
+    read_triplets,
     rsm_agreement,
     sample_triplets,
     simulate_emotions,
@@ -38,8 +40,6 @@ def folder(tmp_path_factory):
 
 
 def test_rsm_prints_what_the_functions_give_and_draws_it(run, folder):
-    from affectome import read_triplets
-
     code, out, _ = run(
         "behavior", "rsm", folder / "space.parquet", folder / "answers.parquet", "--bootstrap", 100, "--seed", 3,
         "--permutations", 50, "--figure", folder / "made/rsm.png", "--out", folder / "made/pairs.csv", "--json",
@@ -66,8 +66,6 @@ def test_rsm_prints_what_the_functions_give_and_draws_it(run, folder):
 
 
 def test_options_choose_stimuli_thirds_probabilities_and_the_order(run, folder):
-    from affectome import read_triplets
-
     code, out, err = run(
         "behavior", "rsm", folder / "space.parquet", folder / "others.parquet", "--stimuli", folder / "ids.txt",
         "--third", "all", "--soft", "--categories", folder / "ratings.csv", "--permutations", 0, "--bootstrap", 20,
@@ -88,8 +86,6 @@ def test_options_choose_stimuli_thirds_probabilities_and_the_order(run, folder):
 
 
 def test_pairs_never_asked_and_a_reliability_that_cannot_be_told_are_said(run, folder):
-    from affectome import read_triplets
-
     few = read_triplets(folder / "answers.parquet")[:12]
     write_triplets(folder / "few.parquet", few)
     code, out, err = run("behavior", "rsm", folder / "space.parquet", folder / "few.parquet", "--bootstrap", 20)
@@ -112,8 +108,6 @@ def test_repeats_give_a_second_reliability(run, folder):
 
 
 def test_components_prints_the_numbers_needed_and_the_fit_to_an_rsm(run, folder):
-    from affectome import read_triplets
-
     code, out, _ = run(
         "behavior", "components", folder / "space.parquet", folder / "others.parquet", "--bootstrap", 100, "--seed", 2,
         "--share", 0.9, "--rsm-answers", folder / "answers.parquet", "--figure", folder / "made/needed.png",
@@ -143,7 +137,8 @@ def test_components_prints_the_numbers_needed_and_the_fit_to_an_rsm(run, folder)
     [
         ({"options": ["--figure", "x.gif"]}, "use .png or .svg or .pdf"),
         ({"options": ["--out", "x.xlsx"]}, "use .csv"),
-        ({"options": ["--third", "none"]}, "choose subset or all"),
+        ({"options": ["--third", "none"]}, "Error: --third none is unknown; choose subset or all."),
+        ({"plain": True, "options": ["--soft"]}, "plain.parquet: holds no probabilities; leave out --soft."),
         ({"options": ["--level", 1]}, "make no interval"),
         ({"ids": None}, "ids.txt: there is no such file"),
         ({"ids": b""}, "ids.txt: names no stimulus"),
@@ -165,7 +160,11 @@ def test_bad_input_ends_with_a_sentence(run, folder, tmp_path, change, expected)
     if "space" in change:
         space = tmp_path / "other.parquet"
         write_space(space, change["space"], {})
-    code, out, err = run("behavior", "rsm", space, folder / "answers.parquet", *options)
+    answers = folder / "answers.parquet"
+    if "plain" in change:
+        known, answers = read_triplets(answers), tmp_path / "plain.parquet"
+        write_triplets(answers, TripletSet(known.triplets, known.ids, known.choice))
+    code, out, err = run("behavior", "rsm", space, answers, *options)
     assert code == 2 and out == "" and expected in err and err.startswith("Error: ")
 
 

@@ -78,9 +78,11 @@ def rsm(
     from affectome.behavior import measured_rsm, predicted_rsm, rsm_agreement
     from affectome.spaces import read_space
 
-    _check_outputs(figure, out)
+    _check_options(third, figure, out)
     known = read_space(space)
     trials = _read_answers(answers, known)
+    if soft and trials.probabilities is None:
+        raise InputError("holds no probabilities", source=answers, remedy="leave out --soft")
     ids = None if stimuli is None else _read_ids(stimuli)
     with about(stimuli or answers):
         measured = measured_rsm(trials, ids, third=third, soft=soft)  # type: ignore[arg-type]
@@ -110,9 +112,12 @@ def rsm(
         print_json(_rsm_json(measured, agreement, reliability))
 
 
-def _check_outputs(figure: Path | None, out: Path | None) -> None:
+def _check_options(third: str, figure: Path | None, out: Path | None) -> None:
+    """What would be found out only after the files are read, or only at the end."""
     from affectome._files import check_output
 
+    if third not in ("subset", "all"):
+        raise InputError(f"--third {third} is unknown", remedy="choose subset or all")
     if figure is not None:
         check_output(figure, _FIGURES)
     if out is not None:
@@ -148,11 +153,13 @@ def _pairs(measured: MeasuredRSM) -> int:
 
 def _reliability(trials: TripletSet, measured: MeasuredRSM, seed: int) -> dict[str, RSMReliability]:
     """By split of triplets and, where some repeat, of repeats; what cannot be computed is said and left out."""
+    import numpy as np
+
     from affectome.behavior import rsm_reliability
 
     found: dict[str, RSMReliability] = {}
     ids = measured.similarity.index.tolist()
-    splits = ["triplets", "repeats"] if len(set(trials.keys().tolist())) < len(trials) else ["triplets"]
+    splits = ["triplets", "repeats"] if len(np.unique(trials.keys())) < len(trials) else ["triplets"]
     for split in splits:
         try:
             found[split] = rsm_reliability(
@@ -299,7 +306,7 @@ def components(
     from affectome.behavior import components_needed, measured_rsm, rsm_by_components
     from affectome.spaces import read_space
 
-    _check_outputs(figure, out)
+    _check_options(third, figure, out)
     known = read_space(space)
     trials = _read_answers(triplets, known)
     shares = tuple(share) if share else (0.95, 0.96, 0.97, 0.98, 0.99)
