@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -336,10 +337,12 @@ def _run(
             take(path, pd.DataFrame(rows))
     else:
         parallel = Parallel(n_jobs=workers, prefer="processes", return_as="generator_unordered")
-        for path, table in parallel(delayed(_fit_path)(work, path) for path in todo):
-            take(path, table)
-            done += each
-            progress(done, total, detail=_said(table.iloc[-1]))
+        with warnings.catch_warnings(), closing(parallel(delayed(_fit_path)(work, path) for path in todo)) as fitted:
+            warnings.filterwarnings("ignore", message=".* tasks which were still being processed")  # after Ctrl-C
+            for path, table in fitted:
+                take(path, table)
+                done += each
+                progress(done, total, detail=_said(table.iloc[-1]))
     scores = pd.concat([known[path] for path in paths], ignore_index=True)
     return scores.sort_values(["fold", "n_components", "l1"], ignore_index=True)
 
