@@ -28,6 +28,15 @@ class Known(SPoSE):
         return self
 
 
+class Unfinished(Known):
+    """Never comes to rest."""
+
+    def fit(self, X, y=None, **rest):
+        super().fit(X, y)
+        self.converged_ = False
+        return self
+
+
 def repeated():
     """600 different triplets, each asked five times in slots of its own."""
     questions = sample_triplets(40, 600, design="repeated", repeats=5, seed=0)
@@ -193,13 +202,12 @@ def test_warm_paths_begin_as_cold_ones_and_end_no_worse():
 
 
 def test_doubts_are_said_in_sentences():
-    found = select_embedding(
-        TRIALS, components=(1, 2), l1=(0.003, 0.3), n_folds=2, seed=0, n_jobs=1, estimator=SPoSE(max_epochs=2)
-    )
+    found = select_embedding(TRIALS, components=(1, 2), l1=(0.003, 0.3), n_folds=2, seed=0, n_jobs=1)
     assert found.warnings[0] == (
         "The best number of components, 2, is the largest of the grid, so that the optimum may lie beyond it."
     )
-    assert found.warnings[-1] == "8 of 8 fits stopped at max_epochs while their objective was still falling."
+    unfinished = select_embedding(TRIALS, estimator=Unfinished(), **GRID, n_jobs=1)
+    assert unfinished.warnings[-1] == "12 of 12 fits stopped while their objective was still falling."
 
 
 def test_unanswered_trials_are_counted_and_rules_differ_in_what_they_choose():

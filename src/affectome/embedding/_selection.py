@@ -407,4 +407,4 @@ def _doubts(scores: pd.DataFrame, best: Setting, grid: tuple[list[int], list[flo
             yield f"The best {name}, {value:g}, is the {edge} of the grid, so that the optimum may lie beyond it."
     unfinished = scores[~scores["converged"].astype(bool)]
     if len(unfinished):
-        yield f"{len(unfinished)} of {len(scores)} fits stopped at max_epochs while their objective was still falling."
+        yield f"{len(unfinished)} of {len(scores)} fits stopped while their objective was still falling."
