@@ -12,7 +12,7 @@ are int32 (t, 3) with every index in 0..n-1.
 
 The bits of the result are the same for any number of threads: a batch is cut into blocks of fixed size, each block owns
 a gradient buffer, and the buffers are added in block order. They are also the same whether the code was just compiled
-or loaded from the cache, and with vectors of any width: sums run in the order that is written here (no "fast math"), and
+or loaded from the cache, and with vectors of any width: sums run in the order written here (no "fast math"), and
 the two loops that need it are spelled out in vectors of LANES numbers with fused multiply-adds.
 """
 
@@ -30,9 +30,10 @@ from numba.extending import intrinsic
 
 from affectome._numba import kernel
 
-__all__ = ["LANES", "adam_steps", "pair_similarities"]
+__all__ = ["LANES", "adam_steps", "pair_similarities", "sum_gradients"]
 
 LANES = 8  # float32 lanes of a vector; rows are padded to a multiple of it
+_inline: Any = intrinsic  # its annotations would have callers pass the typing context
 _VECTOR = ir.VectorType(ir.FloatType(), LANES)
 _INT = ir.IntType(32)
 
@@ -49,7 +50,7 @@ def _lanes(builder: Any, row: Any, column: Any) -> Any:
 
 
 def _multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
-    """a * b + c, rounded once."""
+    """Return a * b + c, rounded once."""
     kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f32"), [a, b, c])
 
@@ -67,7 +68,7 @@ def _halves_added(builder: Any, vector: Any) -> Any:
     return builder.extract_element(vector, _INT(0))
 
 
-@intrinsic
+@_inline
 def pair_dots(typing_context, x, i, j, k):  # type: ignore[no-untyped-def]
     """``(x_i . x_j, x_i . x_k, x_j . x_k)`` for a float32 (n, p) matrix: three rows are loaded once."""
 
@@ -85,7 +86,7 @@ def pair_dots(typing_context, x, i, j, k):  # type: ignore[no-untyped-def]
     return types.UniTuple(types.float32, 3)(x, types.intp, types.intp, types.intp), build
 
 
-@intrinsic
+@_inline
 def add_gradients(typing_context, x, gradient, i, j, k, ij, ik, jk):  # type: ignore[no-untyped-def]
     """Add to the three rows of `gradient` what the errors of the three pair similarities send back to them."""
 
@@ -180,7 +181,7 @@ def choice_errors(s2, s1, s0, q2, q1, q0):  # type: ignore[no-untyped-def]
 
 @kernel(exact=True)
 def block_gradient(x, gradient, triplets, targets, offsets, order, tile, begin, size):  # type: ignore[no-untyped-def]
-    """Fill `gradient` with the summed gradient of ``size`` trials from position `begin` on; return their loss.
+    """Add to `gradient` the summed gradient of ``size`` trials from position `begin` on; return their loss.
 
     `order` says which tile of `tile` consecutive trials stands where; `begin` is a multiple of `tile`.
     """
@@ -215,7 +216,6 @@ def block_gradient(x, gradient, triplets, targets, offsets, order, tile, begin, 
         s1[t] = ik + offsets[1]
         s0[t] = jk + offsets[0]
     loss = choice_errors(s2, s1, s0, q2, q1, q0)
-    gradient[:] = np.float32(0.0)
     for t in range(size):
         add_gradients(x, gradient, first[t], second[t], third[t], s2[t], s1[t], s0[t])
     return loss
@@ -258,6 +258,7 @@ def adam_steps(  # type: ignore[no-untyped-def]
         for b in numba.prange(n_blocks):
             begin = low + b * block
             size = min(high, begin + block) - begin
+            gradients[b] = zero
             losses[b] = block_gradient(x, gradients[b], triplets, targets, offsets, order, tile, begin, size)
         for b in range(n_blocks):
             total += losses[b]
@@ -286,6 +287,32 @@ def adam_steps(  # type: ignore[no-untyped-def]
                 # Where v is 0 no triplet has touched the weight yet: its start must not shrink away meanwhile.
                 row[c] = max(moved, zero) if v > zero else row[c]
     return total, step
+
+
+@kernel(parallel=True, exact=True)
+def sum_gradients(x, gradients, triplets, targets, offsets, block):  # type: ignore[no-untyped-def]
+    """Loss summed over all trials and its gradient, float64 (n, p).
+
+    Part b of the trials, in blocks of `block`, is summed in ``gradients[b]``, and the parts are added in order.
+    """
+    n, p = x.shape
+    n_trials = triplets.shape[0]
+    n_parts = gradients.shape[0]
+    length = ((n_trials + n_parts - 1) // n_parts + block - 1) // block * block
+    n_blocks = (n_trials + block - 1) // block
+    order = np.arange(n_blocks).astype(np.int32)  # as they lie
+    losses = np.zeros(n_parts, np.float64)
+    for b in numba.prange(n_parts):
+        gradients[b] = np.float32(0.0)
+        for begin in range(b * length, min(n_trials, (b + 1) * length), block):
+            size = min(n_trials, begin + block) - begin
+            losses[b] += block_gradient(x, gradients[b], triplets, targets, offsets, order, block, begin, size)
+    total = np.zeros((n, p), np.float64)
+    for i in numba.prange(n):
+        for b in range(n_parts):
+            for c in range(p):
+                total[i, c] += gradients[b, i, c]
+    return losses.sum(), total
 
 
 @kernel(parallel=True, exact=True)

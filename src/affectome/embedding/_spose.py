@@ -16,26 +16,21 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from affectome._numba import kernel_threads
 from affectome._progress import Progress
-from affectome.embedding._choices import CHUNK, choice_probabilities, predicted_choice, shared_hits, slot_similarities
+from affectome.embedding._choices import choice_probabilities, predicted_choice, shared_hits
 from affectome.embedding._components import component_names, kept_components
-from affectome.embedding._kernels import adam_steps
-from affectome.embedding._trials import Trials, answered_slots, as_trials, kernel_rows
+from affectome.embedding._descent import descend_to_rest
+from affectome.embedding._engine import Engine, KernelEngine
+from affectome.embedding._schedule import annealing, default_batch, default_epochs, default_tolerance
+from affectome.embedding._trials import Trials, answered_slots, as_trials
 from affectome.errors import InputError
 from affectome.triplets import TripletSet
 
 __all__ = ["SPoSE"]
 
-_BLOCK = 1024  # triplets per gradient buffer; fixed, since the bits depend on it
-_CALL = 64  # steps per kernel call, between which Ctrl-C and progress are served
-_DECAY = 0.3  # the learning rate is multiplied by this after a stall
-_LAST_RATE = 0.01  # share of the first learning rate at which a stall ends the fit
 _TRYOUT_EPOCHS = 4  # after which the objectives of good and poor starts have parted (docs/embedding.md)
 _TRYOUT_TRIALS = 200_000
 _WARM_RATE = 0.1  # share of the learning rate at which a warm start begins: the full rate would shake it loose
-_GROWTH = 8  # the batch doubles after a stall, up to this many times its first size
-_BETAS = (0.9, 0.999)
 
 
 class SPoSE(BaseEstimator):  # type: ignore[misc]
@@ -57,17 +52,19 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
     l1 : float
         The weight :math:`\lambda` of the sparsity term.
     learning_rate : float
-        First rate of Adam.
+        First rate of Adam. It falls along half a cosine to a two-hundredth of itself.
     batch_size : int or None
-        Triplets per step at first. None: the power of two below a fiftieth of the trials, between 64 and
-        2,048. Small first batches matter: their noise is what carries the fit out of poor optima, in
-        which two components share one meaning.
-    tol : float
-        An epoch *stalls* when the objective, averaged along the epoch, fell by less than this share.
-        After a stall the learning rate is multiplied by 0.3 and the batch is doubled, up to eightfold;
-        a stall at a hundredth of the first rate ends the fit.
-    max_epochs : int
-        The fit also ends here, with a warning.
+        Trials per step at first; it doubles four times on the way. None: the power of two below a two-hundredth of
+        the trials, between 64 and 4,096. Small first batches and high first rates matter: their noise is what carries
+        the fit out of poor optima, in which two components share one meaning.
+    n_epochs : int or None
+        Passes over the trials with Adam. None: 16 for millions of trials, 32 for a hundred thousand, up to 64 for few.
+    max_iter : int
+        After Adam the objective is lowered further by at most so many iterations of L-BFGS-B, each about one pass over
+        the trials; with 0 the fit ends as Adam left it, and `converged_` is False.
+    tol : float or None
+        The fit has converged when ten of these iterations lowered the objective by less than this share. None: 1e-5
+        for few trials, growing in proportion to 1e-3 for millions.
     prune : float
         A component is kept when its largest weight exceeds this.
     init : tuple of float
@@ -75,7 +72,7 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
         become 0. The SPoSE papers start at (0.1, 0.01); starting wider found planted components more
         often (docs/embedding.md).
     n_init : int
-        Starts that are tried for a few epochs on at most 200,000 of the trials; the one with the lowest
+        Starts that are tried for four epochs on at most 200,000 of the trials; the one with the lowest
         objective goes on. The problem is not convex, and a poor start can merge two components for good.
     warm_start : bool
         Start from the weights of the last fit where there is one: its strongest components, filled
@@ -89,6 +86,10 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
         Seeds the start and the order of the triplets.
     n_jobs : int or None
         Threads of the kernel; None or -1 uses all. The result is the same, bit for bit, for any number.
+    device : str
+        ``"cpu"``: the compiled kernels. ``"cuda"`` or ``"cuda:1"``: torch on that GPU, with the triplets held there
+        (docs/gpu.md). ``"torch-cpu"``: the same torch code on the processor. Another device, another rounding: the
+        objective agrees, not the bits.
 
     Attributes
     ----------
@@ -97,9 +98,10 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
     n_components_ : int
     objective_ : float
         The objective of `embedding_` on the training trials.
-    objective_path_ : float64 array of shape (n_epochs_,)
-        Objective along each epoch.
+    objective_path_ : float64 array of shape (n_epochs_ + n_iter_,)
+        Objective along each epoch of Adam, then after each iteration of L-BFGS-B.
     n_epochs_ : int
+    n_iter_ : int
     converged_ : bool
     n_stimuli_ : int
     ids_ : tuple of str or None
@@ -128,10 +130,11 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
         n_components: int = 30,
         l1: float = 0.003,
         *,
-        learning_rate: float = 0.1,
+        learning_rate: float = 0.2,
         batch_size: int | None = None,
-        tol: float = 1e-3,
-        max_epochs: int = 200,
+        n_epochs: int | None = None,
+        max_iter: int = 200,
+        tol: float | None = None,
         prune: float = 0.1,
         init: tuple[float, float] = (0.3, 0.1),
         n_init: int = 4,
@@ -139,13 +142,15 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
         slot_offsets: tuple[float, float, float] | None = None,
         random_state: int | np.random.RandomState | None = None,
         n_jobs: int | None = None,
+        device: str = "cpu",
     ) -> None:
         self.n_components = n_components
         self.l1 = l1
         self.learning_rate = learning_rate
         self.batch_size = batch_size
+        self.n_epochs = n_epochs
+        self.max_iter = max_iter
         self.tol = tol
-        self.max_epochs = max_epochs
         self.prune = prune
         self.init = init
         self.n_init = n_init
@@ -153,6 +158,7 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
         self.slot_offsets = slot_offsets
         self.random_state = random_state
         self.n_jobs = n_jobs
+        self.device = device
 
     def fit(
         self,
@@ -174,7 +180,7 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
         n_stimuli : int, optional
             Number of stimuli where X is an array; by default its highest index plus one.
         progress : callable, optional
-            Called after every epoch.
+            Called after every epoch of Adam and every iteration of L-BFGS-B.
 
         Raises
         ------
@@ -193,8 +199,11 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
         weights = self._start(trials, ids, rng)
         warm = self.warm_start and hasattr(self, "_weights")
         rate = self.learning_rate * (_WARM_RATE if warm else 1.0)
-        path, self.converged_ = self._descend(trials, weights, rng, rate, self.max_epochs, progress)
-        self._weights = weights[:, : self.n_components]
+        epochs = self.n_epochs or default_epochs(n_trials)
+        engine = self._engine(trials, weights, rng)
+        path = self._anneal(engine, n_trials, rate, epochs, progress)
+        self._weights, iterations, self.converged_ = self._finish(engine, trials, progress)
+        path += iterations
         kept = kept_components(self._weights, self.prune)
         if len(kept) == 0:
             warnings.warn(
@@ -202,19 +211,21 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
             )
         elif not self.converged_:
             warnings.warn(
-                f"SPoSE stopped after max_epochs={self.max_epochs} epochs while its objective was still falling.",
+                f"SPoSE stopped after max_iter={self.max_iter} iterations while its objective was still falling.",
                 ConvergenceWarning,
                 stacklevel=2,
             )
         self.embedding_: NDArray[np.float32] = np.ascontiguousarray(self._weights[:, kept])
         self.n_components_ = len(kept)
         self.objective_path_ = np.array(path)
-        self.n_epochs_ = len(path)
+        self.n_epochs_ = epochs
+        self.n_iter_ = len(iterations)
         self.n_stimuli_ = trials.n_stimuli
         self.ids_ = ids
         self.n_trials_ = n_trials
         self.n_dropped_ = trials.n_dropped
-        self.objective_ = self._objective(trials)
+        loss, _ = engine.value_and_gradient(self.embedding_.astype(np.float64))
+        self.objective_ = loss + self.l1 / trials.n_stimuli * float(self.embedding_.sum(dtype=np.float64))
         return self
 
     def predict(self, X: TripletSet | ArrayLike) -> NDArray[np.int8]:
@@ -275,13 +286,15 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
             "l1": size(self.l1),
             "learning_rate": size(self.learning_rate, 1e-30),
             "batch_size": self.batch_size is None or count(self.batch_size),
-            "tol": size(self.tol),
-            "max_epochs": count(self.max_epochs),
+            "n_epochs": self.n_epochs is None or count(self.n_epochs),
+            "max_iter": isinstance(self.max_iter, Integral) and int(self.max_iter) >= 0,
+            "tol": self.tol is None or size(self.tol),
             "prune": size(self.prune),
             "n_init": count(self.n_init),
             "init": pair and size(self.init[0], -np.inf) and size(self.init[1]) and bool(np.isfinite(self.init[0])),
             "slot_offsets": self.slot_offsets is None
             or (np.shape(self.slot_offsets) == (3,) and all(size(value, -np.inf) for value in self.slot_offsets)),
+            "device": isinstance(self.device, str),
             "n_jobs": self.n_jobs is None or self.n_jobs == -1 or count(self.n_jobs),
         }
         for name in (name for name, fine in good.items() if not fine):
@@ -289,7 +302,7 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
             raise InputError(f"{name}={value!r} is not accepted", source="SPoSE", remedy="see its documentation")
 
     def _start(self, trials: Trials, ids: tuple[str, ...] | None, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Padded weights to descend from: the last fit's, or the best of `n_init` short tryouts."""
+        """Weights to descend from: the last fit's, or the best of `n_init` short tryouts."""
         n = trials.n_stimuli
         before: NDArray[np.float32] | None = getattr(self, "_weights", None) if self.warm_start else None
         if before is not None:
@@ -312,72 +325,64 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
             some = replace(trials, triplets=trials.triplets[rows], targets=targets)
         tried = []
         for _ in range(self.n_init):
-            weights = self._draw(n, rng)
-            path, _ = self._descend(some, weights, rng, self.learning_rate, _TRYOUT_EPOCHS, None)
-            tried.append((path[-1], weights))
+            engine = self._engine(some, self._draw(n, rng), rng)
+            path = self._anneal(engine, len(some.triplets), self.learning_rate, _TRYOUT_EPOCHS, None)
+            tried.append((path[-1], engine.weights))
         return min(tried, key=lambda pair: pair[0])[1]
 
     def _draw(self, n_stimuli: int, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Fresh weights; the columns that only pad the rows are zero and stay so."""
-        return kernel_rows(np.maximum(rng.normal(*self.init, (n_stimuli, self.n_components)), 0.0))
+        return np.maximum(rng.normal(*self.init, (n_stimuli, self.n_components)), 0.0).astype(np.float32)
 
-    def _descend(
-        self,
-        trials: Trials,
-        weights: NDArray[np.float32],
-        rng: np.random.Generator,
-        rate: float,
-        max_epochs: int,
-        progress: Progress | None,
-    ) -> tuple[list[float], bool]:
-        """Run Adam on `weights` in place; return the objective along each epoch and whether it came to rest."""
-        n, n_trials = len(weights), len(trials.triplets)
-        absent = np.bincount(trials.triplets.ravel(), minlength=n) == 0
-        weights[absent] = 0.0  # the optimum, and no gradient will ever move them
-        batch = self.batch_size or 2 ** int(np.clip(np.log2(max(n_trials / 50, 1)), 6, 11))
-        largest = min(batch * _GROWTH, n_trials)
-        first, second = np.zeros_like(weights), np.zeros_like(weights)
-        gradients = np.empty((-(-largest // _BLOCK), *weights.shape), np.float32)
-        order = np.arange(n_trials, dtype=np.int32)
-        offsets = self._offsets()
+    def _batch(self, n_trials: int) -> int:
+        return min(self.batch_size or default_batch(n_trials), n_trials)
+
+    def _engine(self, trials: Trials, weights: NDArray[np.float32], rng: np.random.Generator) -> Engine:
+        """The trials and the weights where the fit starts; a stimulus that no trial holds gets zeros, its optimum."""
+        absent = np.bincount(trials.triplets.ravel(), minlength=trials.n_stimuli) == 0
+        start = np.where(absent[:, None], np.float32(0.0), weights)
+        parts: dict[str, Any] = {
+            "l1": self.l1 / trials.n_stimuli,
+            "offsets": self._offsets(),
+            "rng": rng,
+            "batch": self._batch(len(trials.triplets)),
+        }
+        if self.device == "cpu":
+            return KernelEngine(trials, start, **parts, n_jobs=self.n_jobs)
+        from affectome.embedding._torch import TorchEngine
+
+        return TorchEngine(trials, start, **parts, device=self.device)
+
+    def _anneal(
+        self, engine: Engine, n_trials: int, rate: float, n_epochs: int, progress: Progress | None
+    ) -> list[float]:
+        """Run Adam down the schedule; return the objective along each epoch."""
         path: list[float] = []
-        step, converged = 0, False
-        while len(path) < max_epochs and not converged:
-            rng.shuffle(order)
-            total = 0.0
-            for start in range(0, n_trials, batch * _CALL):
-                stop = min(n_trials, start + batch * _CALL)
-                # A second thread pays only where it has a block of its own; waking it costs more than a small step.
-                with kernel_threads(self.n_jobs, most=-(-batch // _BLOCK)):
-                    loss, step = adam_steps(
-                        weights, first, second, gradients, trials.triplets, trials.targets, offsets, order, 1,
-                        start, stop, batch, _BLOCK, step, rate, self.l1 / n, *_BETAS,
-                    )  # fmt: skip
-                total += loss
-            path.append(total / n_trials + self.l1 / n * float(weights.sum(dtype=np.float64)))
+        for legs in annealing(n_trials, n_epochs, rate, self._batch(n_trials)):
+            engine.shuffle()
+            loss = sum(engine.descend(leg) for leg in legs) / n_trials
+            weights = engine.weights
+            path.append(loss + self.l1 / len(weights) * float(weights.sum(dtype=np.float64)))
             if progress is not None:
-                progress(len(path), max_epochs, detail=f"objective {path[-1]:.4f}")
-            if len(path) > 1 and path[-1] > path[-2] * (1 - self.tol):
-                converged = rate <= self.learning_rate * _LAST_RATE
-                rate *= _DECAY
-                batch = min(2 * batch, largest)
-        return path, converged
+                progress(len(path), n_epochs, detail=f"objective {path[-1]:.4f}")
+        return path
+
+    def _finish(
+        self, engine: Engine, trials: Trials, progress: Progress | None
+    ) -> tuple[NDArray[np.float32], list[float], bool]:
+        """Lower the objective of all trials until it rests; weights, objective after each iteration, and whether."""
+        tol = default_tolerance(len(trials.triplets)) if self.tol is None else self.tol
+
+        def report(path: list[float]) -> None:
+            if progress is not None:
+                progress(len(path), self.max_iter, detail=f"objective {path[-1]:.4f}")
+
+        return descend_to_rest(engine, self.l1 / trials.n_stimuli, tol=tol, max_iter=self.max_iter, report=report)
 
     def _offsets(self) -> NDArray[np.float32]:
         """Slot offsets of mean 0, which changes no probability, (3,); zeros where there are none."""
         given = np.asarray((0.0, 0.0, 0.0) if self.slot_offsets is None else self.slot_offsets, np.float64)
         centred: NDArray[np.float32] = (given - given.mean()).astype(np.float32)
         return centred
-
-    def _objective(self, trials: Trials) -> float:
-        answers, offsets, total = answered_slots(trials), self._offsets().astype(np.float64), 0.0
-        for start in range(0, len(answers), CHUNK):
-            rows = slice(start, start + CHUNK)
-            logit = slot_similarities(self.embedding_, trials.triplets[rows], n_jobs=self.n_jobs) + offsets
-            top = logit.max(axis=1)
-            spread = np.log(np.exp(logit - top[:, None]).sum(axis=1)) + top
-            total += float((spread - (logit * answers[rows]).sum(axis=1)).sum())
-        return total / len(answers) + float(self.l1 / self.n_stimuli_ * self.embedding_.sum(dtype=np.float64))
 
     def _same_stimuli(self, X: TripletSet | ArrayLike) -> ArrayLike:
         """The triplets of X in the order shown; a set about other stimuli than the fit is refused."""

@@ -1,0 +1,119 @@
+"""What computes the steps of a fit: the compiled kernels here, torch in `_torch`; both offer the same few calls."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from affectome._numba import kernel_threads
+from affectome.embedding._kernels import adam_steps, sum_gradients
+from affectome.embedding._schedule import Leg
+from affectome.embedding._trials import Trials, kernel_rows
+
+__all__ = ["BETAS", "Engine", "KernelEngine"]
+
+BETAS = (0.9, 0.99)  # of Adam; the usual 0.999 remembers the first, noisy steps for too long (docs/embedding.md)
+_BLOCK = 1024  # trials per gradient buffer, while a batch has no more than _BLOCKS of them
+_BLOCKS = 8
+_PARTS = 16  # gradient buffers of a pass over all trials; fixed, like the blocks, since the bits depend on them
+_TILE = 8  # trials that move together when many are shuffled: one draw and one trip to memory for all of them
+_MANY = 1_000_000
+
+
+class Engine(Protocol):
+    """Holds the trials and the weights of one fit, and moves the weights."""
+
+    def shuffle(self) -> None:
+        """Draw a new order of the trials."""
+
+    def descend(self, leg: Leg) -> float:
+        """Visit a leg of that order in Adam steps; return the loss summed over its trials as they were met."""
+
+    def value_and_gradient(self, weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        """Mean loss over all trials and its gradient by `weights` (n, p)."""
+
+    @property
+    def weights(self) -> NDArray[np.float32]:
+        """The weights as they are, (n, p)."""
+
+
+class KernelEngine:
+    """The compiled kernels on the processor.
+
+    Parameters
+    ----------
+    trials : Trials
+    weights : array of shape (n_stimuli, n_components)
+        Where the fit starts.
+    l1 : float
+        Weight of sum(X), already divided by the number of stimuli.
+    offsets : float32 (3,)
+    rng : Generator
+        Of the order of the trials.
+    batch : int
+        Trials of the first step; later legs have multiples of it.
+    n_jobs : int or None
+        Threads; the result is the same for any number.
+    """
+
+    def __init__(
+        self,
+        trials: Trials,
+        weights: NDArray[np.float32],
+        *,
+        l1: float,
+        offsets: NDArray[np.float32],
+        rng: np.random.Generator,
+        batch: int,
+        n_jobs: int | None,
+    ) -> None:
+        n_trials = len(trials.triplets)
+        self._tile = _TILE if n_trials >= _MANY and batch % _TILE == 0 else 1
+        if self._tile > 1:  # tiles move as they are: who shares one must be drawn first
+            rows = rng.permutation(n_trials)
+            self._triplets = trials.triplets[rows]
+            self._targets = trials.targets[rows] if len(trials.targets) else trials.targets
+        else:
+            self._triplets, self._targets = trials.triplets, trials.targets
+        self._l1, self._offsets, self._rng, self._n_jobs = l1, offsets, rng, n_jobs
+        self._n_components = weights.shape[1]
+        self._x = kernel_rows(weights)
+        self._first, self._second = np.zeros_like(self._x), np.zeros_like(self._x)
+        self._gradients = np.empty((0, *self._x.shape), np.float32)
+        self._order = np.arange(-(-n_trials // self._tile), dtype=np.int32)
+        self._step = 0
+
+    @property
+    def weights(self) -> NDArray[np.float32]:
+        return self._x[:, : self._n_components]
+
+    def shuffle(self) -> None:
+        whole = len(self._triplets) // self._tile
+        self._rng.shuffle(self._order[:whole])  # a last, shorter tile stays last
+
+    def descend(self, leg: Leg) -> float:
+        block = max(_BLOCK, -(-leg.batch // _BLOCKS // self._tile) * self._tile)
+        n_blocks = -(-leg.batch // block)
+        # A second thread pays only where it has a block of its own; waking it costs more than a small step.
+        with kernel_threads(self._n_jobs, most=n_blocks):
+            loss, self._step = adam_steps(
+                self._x, self._first, self._second, self._buffers(n_blocks), self._triplets, self._targets,
+                self._offsets, self._order, self._tile, leg.start, leg.stop, leg.batch, block, self._step,
+                leg.rate, self._l1, *BETAS,
+            )  # fmt: skip
+        return float(loss)
+
+    def value_and_gradient(self, weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        with kernel_threads(self._n_jobs, most=-(-len(self._triplets) // _BLOCK)):
+            loss, gradient = sum_gradients(
+                kernel_rows(weights), self._buffers(_PARTS), self._triplets, self._targets, self._offsets, _BLOCK
+            )
+        n_trials = len(self._triplets)
+        return float(loss) / n_trials, gradient[:, : self._n_components] / n_trials
+
+    def _buffers(self, count: int) -> NDArray[np.float32]:
+        if len(self._gradients) < count:
+            self._gradients = np.empty((count, *self._x.shape), np.float32)
+        return self._gradients[:count]
