@@ -111,7 +111,7 @@ def test_the_threshold_is_on_the_split_half_correlation():
 def test_fits_of_noisy_choices_agree_on_what_was_planted():
     world = simulate_emotions(60, 4, seed=3)
     trials = world.sample_answers(2500, seed=4)
-    spaces = [fit.to_space() for fit in fit_seeds(SPoSE(8, l1=0.01, max_epochs=400), trials, range(6)).values()]
+    spaces = [fit.to_space() for fit in fit_seeds(SPoSE(8, l1=0.01), trials, range(6)).values()]
     result = consensus_embedding(spaces, seed=0)
     together = match_components(result.space, world.planted).correlation
     single = np.mean([match_components(space, world.planted).correlation for space in spaces], axis=0)

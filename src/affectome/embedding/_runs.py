@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -226,7 +228,7 @@ def fit_seeds(
     # One worker is this process; loky starts fresh processes otherwise, so no fork meets a live OpenMP.
     inner = {"inner_max_num_threads": threads} if workers > 1 else {}
     with parallel_config(backend="loky", n_jobs=workers, **inner):
-        jobs = (delayed(_fit)(estimator, trials, seed, threads) for seed in wanted)
+        jobs = (delayed(_fit)(estimator, trials, seed, threads, os.getpid()) for seed in wanted)
         for seed, model, caught in Parallel(return_as="generator_unordered")(jobs):
             for category, text in caught:
                 warnings.warn(f"Seed {seed}: {text}", category, stacklevel=2)
@@ -251,11 +253,14 @@ def _checked_seeds(seeds: Sequence[int]) -> list[int]:
 
 
 def _fit(
-    estimator: Estimator, trials: Any, seed: int, threads: int
+    estimator: Estimator, trials: Any, seed: int, threads: int, caller: int
 ) -> tuple[int, Estimator, list[tuple[type[Warning], str]]]:
     """One fit and what it warned of, which a worker process would say to nobody."""
     from sklearn.base import clone
 
+    if os.getpid() != caller:
+        # Ctrl-C reaches every process of a terminal; who called stops the workers, and says so alone.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     model: Any = clone(estimator)
     before = model.get_params(deep=False)
     model.set_params(random_state=seed, **({"n_jobs": threads} if "n_jobs" in before else {}))
