@@ -66,6 +66,11 @@ def losses_twin():
 
 
 @pytest.fixture(scope="session")
+def gradient_twin():
+    return choice_gradient
+
+
+@pytest.fixture(scope="session")
 def similarities_twin():
     return kept_similarities
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from affectome import SPoSE
-from affectome.embedding import _spose
 from affectome.simulation import simulate_emotions
 
 SETTINGS = {"n_components": 5, "batch_size": 6000, "random_state": 3}  # three gradient blocks a step, so threads matter
@@ -59,11 +58,6 @@ def run_python(code, **environment):
 @pytest.mark.parametrize("n_jobs", [1, None, -1])
 def test_number_of_threads_changes_no_bit(blocky_trials, bits, n_jobs):
     assert SPoSE(**SETTINGS, n_jobs=n_jobs).fit(blocky_trials).embedding_.tobytes() == bits
-
-
-def test_steps_per_kernel_call_change_no_bit(blocky_trials, bits, monkeypatch):
-    monkeypatch.setattr(_spose, "_CALL", 1)
-    assert SPoSE(**SETTINGS).fit(blocky_trials).embedding_.tobytes() == bits
 
 
 def test_process_with_one_thread_gives_the_same_bits(bits):

@@ -3,9 +3,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.special import logsumexp, softmax
 
 from affectome._numba import kernel_threads
-from affectome.embedding._kernels import adam_steps, pair_similarities
+from affectome.embedding._kernels import adam_steps, choice_errors, pair_similarities, sum_gradients
 
 
 def make_problem(seed, *, soft, n=15, p=8, t=300):
@@ -18,7 +19,19 @@ def make_problem(seed, *, soft, n=15, p=8, t=300):
 
 
 def run_kernel(
-    problem, *, batch, block=64, rate=0.05, l1=0.002, beta1=0.9, beta2=0.999, cuts=(), threads=1, offsets=(0, 0, 0)
+    problem,
+    *,
+    batch,
+    block=64,
+    rate=0.05,
+    l1=0.002,
+    beta1=0.9,
+    beta2=0.999,
+    cuts=(),
+    threads=1,
+    offsets=(0, 0, 0),
+    order=None,
+    tile=1,
 ):
     """Run the kernel from fresh moments, in one call or cut at these trial numbers."""
     x, t = problem.x.copy(), len(problem.triplets)
@@ -26,11 +39,12 @@ def run_kernel(
     gradients = np.full(
         (-(-batch // block), *x.shape), np.nan, np.float32
     )  # scratch: whatever is in it must not matter
-    order, total, step = np.arange(t, dtype=np.int32), 0.0, 0
+    order, total, step = np.arange(t, dtype=np.int32) if order is None else order, 0.0, 0
     with kernel_threads(threads):
         for start, stop in pairwise([0, *cuts, t]):
             loss, step = adam_steps(
-                x, first, second, gradients, problem.triplets, problem.targets, np.array(offsets, np.float32), order, 1,
+                x, first, second, gradients, problem.triplets, problem.targets, np.array(offsets, np.float32), order,
+                tile,
                 start, stop, batch, block, step, rate, l1, beta1, beta2,
             )  # fmt: skip
             total += loss
@@ -130,3 +144,45 @@ def test_similarity_kernel_equals_its_plain_twin(similarities_twin):
     with kernel_threads(2):
         pair_similarities(problem.x, problem.triplets, out)
     np.testing.assert_allclose(out, similarities_twin(problem.x, problem.triplets), rtol=1e-5)
+
+
+@pytest.mark.parametrize("soft", [False, True], ids=["hard", "soft"])
+@pytest.mark.parametrize(("parts", "block"), [(1, 1024), (3, 64), (16, 32), (16, 7)])
+def test_gradient_over_all_trials_equals_its_plain_twin(soft, parts, block, losses_twin, gradient_twin):
+    problem, offsets = make_problem(4, soft=soft), np.array([0.3, -0.1, -0.2], np.float32)
+    buffers = np.full((parts, *problem.x.shape), np.nan, np.float32)
+    with kernel_threads(2):
+        loss, gradient = sum_gradients(problem.x, buffers, problem.triplets, problem.targets, offsets, block)
+    assert loss == pytest.approx(losses_twin(problem.x, problem.triplets, problem.q, offsets).sum(), rel=1e-6)
+    np.testing.assert_allclose(
+        gradient / 300, gradient_twin(problem.x, problem.triplets, problem.q, offsets), atol=1e-6
+    )
+
+
+def test_choice_errors_hold_for_any_similarity(losses_twin):
+    # Far apart, tied, and beyond what float32 could exponentiate.
+    s = np.array([[0, 0, 0], [900, 0, -900], [1e4, 1e4, 1e4 - 1], [-50, 40, 0], [3, 3, -200]], np.float32)
+    q = np.tile(np.float32([0.2, 0.3, 0.5]), (5, 1))
+    columns, wanted = [s[:, slot].copy() for slot in (2, 1, 0)], [q[:, slot].copy() for slot in (2, 1, 0)]
+    loss = choice_errors(*columns, *wanted)
+    exact = s.astype(float)
+    np.testing.assert_allclose(np.stack(columns[::-1], axis=1), softmax(exact, axis=1) - q, atol=2e-7)
+    assert loss == pytest.approx(float((logsumexp(exact, axis=1) - (q * exact).sum(axis=1)).sum()), rel=1e-6)
+
+
+def test_tiles_visit_the_same_trials_as_single_ones():
+    problem = make_problem(3, soft=True)
+    tiles = np.random.default_rng(0).permutation(300 // 4).astype(np.int32)
+    single = (tiles[:, None] * 4 + np.arange(4)).ravel().astype(np.int32)
+    one, four = (
+        run_kernel(problem, batch=40, block=20, order=order, tile=tile) for order, tile in ((single, 1), (tiles, 4))
+    )
+    assert np.array_equal(one.x, four.x) and one.loss == four.loss
+
+
+def test_a_last_shorter_tile_is_visited():
+    problem = make_problem(3, soft=False, t=299)
+    whole = run_kernel(problem, batch=299, rate=0.0)
+    tiled = run_kernel(problem, batch=304, block=152, rate=0.0, order=np.arange(38, dtype=np.int32), tile=8)
+    assert tiled.loss == pytest.approx(whole.loss, rel=1e-7)
+    np.testing.assert_allclose(tiled.first, whole.first, atol=1e-7)

@@ -41,12 +41,12 @@ def fill_predicted_rsm(strength, partial, out):  # type: ignore[no-untyped-def]
                     sums_j[k] += inverse
                 sums_i[j] += total
     for number in numba.prange(n):
-        i = np.int64(number)
-        for j in range(i):
+        row = np.int64(number)
+        for j in range(row):
             total = 0.0
             for part in range(parts):
-                total += partial[part, i, j]
-            out[i, j] = strength[i, j] * total / (n - 2)
+                total += partial[part, row, j]
+            out[row, j] = strength[row, j] * total / (n - 2)
     for i in range(n):
         out[i, i] = np.nan
         for j in range(i):

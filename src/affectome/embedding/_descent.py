@@ -17,7 +17,7 @@ _MEMORY = 10  # pairs of steps and gradients that L-BFGS-B keeps
 
 
 def descend_to_rest(
-    engine: Engine, l1: float, *, tol: float, max_iter: int, report: Callable[[list[float]], None]
+    engine: Engine, l1: float, *, tol: float, max_iter: int, report: Callable[[int, float], None]
 ) -> tuple[NDArray[np.float32], list[float], bool]:
     """Minimise mean loss + ``l1 * sum(X)`` over X >= 0, where the L1 term is linear, from the engine's weights.
 
@@ -30,7 +30,7 @@ def descend_to_rest(
         At rest: ten iterations lowered the objective by less than this share, or none could lower it.
     max_iter : int
     report : callable
-        Given the objectives so far after every iteration.
+        Given the number of iterations and the objective after each.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def descend_to_rest(
     def after_iteration(intermediate_result) -> None:  # type: ignore[no-untyped-def] # scipy looks at this name
         nonlocal rested
         path.append(float(intermediate_result.fun))
-        report(path)
+        report(len(path), path[-1])
         rested = len(path) > _WINDOW and path[-1] > path[-1 - _WINDOW] * (1 - tol)
         if rested:
             raise StopIteration

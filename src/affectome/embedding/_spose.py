@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import replace
-from numbers import Integral, Real
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from affectome._progress import Progress
-from affectome.embedding._choices import choice_probabilities, predicted_choice, shared_hits
-from affectome.embedding._components import component_names, kept_components
+from affectome.embedding._components import kept_components
 from affectome.embedding._descent import descend_to_rest
 from affectome.embedding._engine import Engine, KernelEngine
+from affectome.embedding._model import ChoiceEmbedding, is_count, is_size, refuse_false
 from affectome.embedding._schedule import annealing, default_batch, default_epochs, default_tolerance
-from affectome.embedding._trials import Trials, answered_slots, as_trials
+from affectome.embedding._trials import Trials, as_trials
 from affectome.errors import InputError
 from affectome.triplets import TripletSet
 
@@ -30,10 +26,22 @@ __all__ = ["SPoSE"]
 
 _TRYOUT_EPOCHS = 4  # after which the objectives of good and poor starts have parted (docs/embedding.md)
 _TRYOUT_TRIALS = 200_000
+_FEW_TRIALS = 10_000  # every start is then run to the end
 _WARM_RATE = 0.1  # share of the learning rate at which a warm start begins: the full rate would shake it loose
 
 
-class SPoSE(BaseEstimator):  # type: ignore[misc]
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """One start, run to the end: the objective after each epoch and iteration, and whether it rests there."""
+
+    engine: Engine
+    weights: NDArray[np.float32]
+    path: list[float]
+    n_epochs: int
+    rested: bool
+
+
+class SPoSE(ChoiceEmbedding):
     r"""Sparse positive similarity embedding.
 
     Finds :math:`X \ge 0` (stimuli x components) that minimises
@@ -72,8 +80,9 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
         become 0. The SPoSE papers start at (0.1, 0.01); starting wider found planted components more
         often (docs/embedding.md).
     n_init : int
-        Starts that are tried for four epochs on at most 200,000 of the trials; the one with the lowest
-        objective goes on. The problem is not convex, and a poor start can merge two components for good.
+        The problem is not convex, and a poor start can merge two components for good. So this many starts are tried
+        for four epochs on at most 200,000 of the trials, and the one with the lowest objective goes on; with at most
+        10,000 trials all of them are run to the end, and the best is kept.
     warm_start : bool
         Start from the weights of the last fit where there is one: its strongest components, filled
         up with fresh ones where `n_components` has grown; the learning rate then begins at a tenth.
@@ -196,14 +205,14 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
         state = check_random_state(self.random_state)
         rng = np.random.default_rng(state.randint(0, 2**31 - 1, size=4))
         ids = X.ids if isinstance(X, TripletSet) else None
-        weights = self._start(trials, ids, rng)
         warm = self.warm_start and hasattr(self, "_weights")
-        rate = self.learning_rate * (_WARM_RATE if warm else 1.0)
-        epochs = self.n_epochs or default_epochs(n_trials)
-        engine = self._engine(trials, weights, rng)
-        path = self._anneal(engine, n_trials, rate, epochs, progress)
-        self._weights, iterations, self.converged_ = self._finish(engine, trials, progress)
-        path += iterations
+        starts = [self._warm(trials, ids, rng)] if warm else self._starts(trials, rng)
+        runs = [
+            self._run(trials, start, rng, _WARM_RATE if warm else 1.0, _progress_of(progress, number, len(starts)))
+            for number, start in enumerate(starts)
+        ]
+        best = min(runs, key=lambda run: run.path[-1])
+        self._weights, self.converged_ = best.weights, best.rested
         kept = kept_components(self._weights, self.prune)
         if len(kept) == 0:
             warnings.warn(
@@ -217,118 +226,68 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
             )
         self.embedding_: NDArray[np.float32] = np.ascontiguousarray(self._weights[:, kept])
         self.n_components_ = len(kept)
-        self.objective_path_ = np.array(path)
-        self.n_epochs_ = epochs
-        self.n_iter_ = len(iterations)
+        self.objective_path_ = np.array(best.path)
+        self.n_epochs_ = best.n_epochs
+        self.n_iter_ = len(best.path) - best.n_epochs
         self.n_stimuli_ = trials.n_stimuli
         self.ids_ = ids
         self.n_trials_ = n_trials
         self.n_dropped_ = trials.n_dropped
-        loss, _ = engine.value_and_gradient(self.embedding_.astype(np.float64))
+        loss, _ = best.engine.value_and_gradient(self.embedding_.astype(np.float64))
         self.objective_ = loss + self.l1 / trials.n_stimuli * float(self.embedding_.sum(dtype=np.float64))
         return self
 
-    def predict(self, X: TripletSet | ArrayLike) -> NDArray[np.int8]:
-        """Slot called odd for each triplet in the order shown; exact ties go to the first tied slot.
-
-        By content alone: `slot_offsets` have no part in it.
-        """
-        shown = self._same_stimuli(X)
-        return predicted_choice(self.embedding_, shown, n_jobs=self.n_jobs)
-
-    def predict_proba(self, X: TripletSet | ArrayLike) -> NDArray[np.float32]:
-        """Probability that each slot is the odd one, shape (n_trials, 3), by content alone, without `slot_offsets`."""
-        shown = self._same_stimuli(X)
-        return choice_probabilities(self.embedding_, shown, n_jobs=self.n_jobs)
-
-    def score(self, X: TripletSet | ArrayLike, y: ArrayLike | None = None) -> float:
-        """Share of answered trials predicted right, ties shared; chance is 1/3.
-
-        With probabilities as `y`: the mean probability of the predicted slot. Predicted is by content alone, so
-        that fits with and without `slot_offsets` compare.
-        """
-        self._same_stimuli(X)
-        trials = as_trials(X, y, n_stimuli=None if isinstance(X, TripletSet) else self.n_stimuli_)
-        if len(trials.triplets) == 0:
-            raise InputError("there is no answered triplet to score", remedy="give trials with choices")
-        hits = shared_hits(self.embedding_, trials.triplets, answered_slots(trials), n_jobs=self.n_jobs)
-        return float(hits.mean())
-
-    def to_space(self, ids: Sequence[str] | None = None) -> pd.DataFrame:
-        """The embedding as a space: stimulus ids x named components.
-
-        The ids are those of the TripletSet it was fitted to; give them where it was fitted to an array.
-        """
-        check_is_fitted(self)
-        if ids is None:
-            ids = self.ids_ if self.ids_ is not None else [str(i) for i in range(self.n_stimuli_)]
-        if self.ids_ is not None and tuple(ids) != self.ids_:
-            raise InputError(
-                "these are not the ids of the fit, in their order", source="SPoSE", remedy="leave them out"
-            )
-        if len(ids) != self.n_stimuli_:
-            raise InputError(
-                f"{len(ids)} ids were given for {self.n_stimuli_} stimuli", remedy="give one id per stimulus"
-            )
-        index = pd.Index([str(i) for i in ids], name="id")
-        return pd.DataFrame(self.embedding_, index=index, columns=component_names(self.n_components_))
-
     def _check_parameters(self) -> None:
-        def count(value: Any) -> bool:
-            return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1
-
-        def size(value: Any, least: float = 0.0) -> bool:
-            return isinstance(value, Real) and not isinstance(value, bool) and least <= float(value) < np.inf
-
         pair = isinstance(self.init, (tuple, list)) and len(self.init) == 2
         good = {
-            "n_components": count(self.n_components),
-            "l1": size(self.l1),
-            "learning_rate": size(self.learning_rate, 1e-30),
-            "batch_size": self.batch_size is None or count(self.batch_size),
-            "n_epochs": self.n_epochs is None or count(self.n_epochs),
-            "max_iter": isinstance(self.max_iter, Integral) and int(self.max_iter) >= 0,
-            "tol": self.tol is None or size(self.tol),
-            "prune": size(self.prune),
-            "n_init": count(self.n_init),
-            "init": pair and size(self.init[0], -np.inf) and size(self.init[1]) and bool(np.isfinite(self.init[0])),
+            "n_components": is_count(self.n_components),
+            "l1": is_size(self.l1),
+            "learning_rate": is_size(self.learning_rate, 1e-30),
+            "batch_size": self.batch_size is None or is_count(self.batch_size),
+            "n_epochs": self.n_epochs is None or is_count(self.n_epochs),
+            "max_iter": is_count(self.max_iter, 0),
+            "tol": self.tol is None or is_size(self.tol),
+            "prune": is_size(self.prune),
+            "n_init": is_count(self.n_init),
+            "init": pair and is_size(self.init[0], -np.inf) and is_size(self.init[1]) and np.isfinite(self.init[0]),
             "slot_offsets": self.slot_offsets is None
-            or (np.shape(self.slot_offsets) == (3,) and all(size(value, -np.inf) for value in self.slot_offsets)),
+            or (np.shape(self.slot_offsets) == (3,) and all(is_size(value, -np.inf) for value in self.slot_offsets)),
             "device": isinstance(self.device, str),
-            "n_jobs": self.n_jobs is None or self.n_jobs == -1 or count(self.n_jobs),
+            "n_jobs": self.n_jobs is None or self.n_jobs == -1 or is_count(self.n_jobs),
         }
-        for name in (name for name, fine in good.items() if not fine):
-            value = getattr(self, name)
-            raise InputError(f"{name}={value!r} is not accepted", source="SPoSE", remedy="see its documentation")
+        refuse_false(self, good)
 
-    def _start(self, trials: Trials, ids: tuple[str, ...] | None, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Weights to descend from: the last fit's, or the best of `n_init` short tryouts."""
-        n = trials.n_stimuli
-        before: NDArray[np.float32] | None = getattr(self, "_weights", None) if self.warm_start else None
-        if before is not None:
-            if len(before) != n or self.ids_ != ids:
-                raise InputError(
-                    f"the last fit was about {len(before)} stimuli, and this one is about {n} others",
-                    source="SPoSE",
-                    remedy="set warm_start=False",
-                )
-            strongest = kept_components(before, -np.inf)[: self.n_components]
-            weights = self._draw(n, rng)
-            weights[:, : len(strongest)] = before[:, strongest]
-            return weights
-        if self.n_init == 1:
-            return self._draw(n, rng)
+    def _warm(self, trials: Trials, ids: tuple[str, ...] | None, rng: np.random.Generator) -> NDArray[np.float32]:
+        """The last fit's weights: its strongest components, and fresh ones where more are wanted."""
+        before = self._weights
+        if len(before) != trials.n_stimuli or self.ids_ != ids:
+            raise InputError(
+                f"the last fit was about {len(before)} stimuli, and this one is about {trials.n_stimuli} others",
+                source="SPoSE",
+                remedy="set warm_start=False",
+            )
+        strongest = kept_components(before, -np.inf)[: self.n_components]
+        weights = self._draw(trials.n_stimuli, rng)
+        weights[:, : len(strongest)] = before[:, strongest]
+        return weights
+
+    def _starts(self, trials: Trials, rng: np.random.Generator) -> list[NDArray[np.float32]]:
+        """Fresh weights to run from: every start where trials are few, else the best of short tryouts."""
+        n, n_trials = trials.n_stimuli, len(trials.triplets)
+        draws = [self._draw(n, rng) for _ in range(self.n_init)]
+        if self.n_init == 1 or n_trials <= _FEW_TRIALS:
+            return draws
         some = trials
-        if len(trials.triplets) > _TRYOUT_TRIALS:
-            rows = rng.choice(len(trials.triplets), _TRYOUT_TRIALS, replace=False)
+        if n_trials > _TRYOUT_TRIALS:
+            rows = rng.choice(n_trials, _TRYOUT_TRIALS, replace=False)
             targets = trials.targets[rows] if len(trials.targets) else trials.targets
             some = replace(trials, triplets=trials.triplets[rows], targets=targets)
         tried = []
-        for _ in range(self.n_init):
-            engine = self._engine(some, self._draw(n, rng), rng)
-            path = self._anneal(engine, len(some.triplets), self.learning_rate, _TRYOUT_EPOCHS, None)
+        for start in draws:
+            engine = self._engine(some, start, rng)
+            path = self._anneal(engine, len(some.triplets), self.learning_rate, _TRYOUT_EPOCHS, _unreported)
             tried.append((path[-1], engine.weights))
-        return min(tried, key=lambda pair: pair[0])[1]
+        return [min(tried, key=lambda pair: pair[0])[1]]
 
     def _draw(self, n_stimuli: int, rng: np.random.Generator) -> NDArray[np.float32]:
         return np.maximum(rng.normal(*self.init, (n_stimuli, self.n_components)), 0.0).astype(np.float32)
@@ -352,8 +311,36 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
 
         return TorchEngine(trials, start, **parts, device=self.device)
 
+    def _run(
+        self,
+        trials: Trials,
+        start: NDArray[np.float32],
+        rng: np.random.Generator,
+        rate: float,
+        progress: Progress,
+    ) -> _Run:
+        """Anneal from `start`, with `rate` times the learning rate, then lower the objective until it rests."""
+        n_trials = len(trials.triplets)
+        n_epochs = self.n_epochs or default_epochs(n_trials)
+        tol = default_tolerance(n_trials) if self.tol is None else self.tol
+        total = n_epochs + self.max_iter
+        engine = self._engine(trials, start, rng)
+
+        def report(done: int, objective: float) -> None:
+            progress(done, total, detail=f"objective {objective:.4f}")
+
+        path = self._anneal(engine, n_trials, rate * self.learning_rate, n_epochs, report)
+        weights, iterations, rested = descend_to_rest(
+            engine,
+            self.l1 / trials.n_stimuli,
+            tol=tol,
+            max_iter=self.max_iter,
+            report=lambda done, objective: report(n_epochs + done, objective),
+        )
+        return _Run(engine, weights, path + iterations, n_epochs, rested)
+
     def _anneal(
-        self, engine: Engine, n_trials: int, rate: float, n_epochs: int, progress: Progress | None
+        self, engine: Engine, n_trials: int, rate: float, n_epochs: int, report: Callable[[int, float], None]
     ) -> list[float]:
         """Run Adam down the schedule; return the objective along each epoch."""
         path: list[float] = []
@@ -362,21 +349,8 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
             loss = sum(engine.descend(leg) for leg in legs) / n_trials
             weights = engine.weights
             path.append(loss + self.l1 / len(weights) * float(weights.sum(dtype=np.float64)))
-            if progress is not None:
-                progress(len(path), n_epochs, detail=f"objective {path[-1]:.4f}")
+            report(len(path), path[-1])
         return path
-
-    def _finish(
-        self, engine: Engine, trials: Trials, progress: Progress | None
-    ) -> tuple[NDArray[np.float32], list[float], bool]:
-        """Lower the objective of all trials until it rests; weights, objective after each iteration, and whether."""
-        tol = default_tolerance(len(trials.triplets)) if self.tol is None else self.tol
-
-        def report(path: list[float]) -> None:
-            if progress is not None:
-                progress(len(path), self.max_iter, detail=f"objective {path[-1]:.4f}")
-
-        return descend_to_rest(engine, self.l1 / trials.n_stimuli, tol=tol, max_iter=self.max_iter, report=report)
 
     def _offsets(self) -> NDArray[np.float32]:
         """Slot offsets of mean 0, which changes no probability, (3,); zeros where there are none."""
@@ -384,15 +358,16 @@ class SPoSE(BaseEstimator):  # type: ignore[misc]
         centred: NDArray[np.float32] = (given - given.mean()).astype(np.float32)
         return centred
 
-    def _same_stimuli(self, X: TripletSet | ArrayLike) -> ArrayLike:
-        """The triplets of X in the order shown; a set about other stimuli than the fit is refused."""
-        check_is_fitted(self)
-        if not isinstance(X, TripletSet):
-            return X
-        if self.ids_ is not None and X.ids != self.ids_:
-            raise InputError(
-                "the triplets are about other stimuli, or the same in another order, than the fit",
-                source="SPoSE",
-                remedy="use the ids it was fitted with",
-            )
-        return X.triplets
+
+def _unreported(done: int, objective: float) -> None:
+    pass
+
+
+def _progress_of(progress: Progress | None, number: int, count: int) -> Progress:
+    """The display of run `number` of `count`, as a part of the display of all."""
+
+    def report(done: int, total: int, /, *, detail: str = "") -> None:
+        if progress is not None:
+            progress(number * total + done, count * total, detail=detail)
+
+    return report

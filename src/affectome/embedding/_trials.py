@@ -15,7 +15,6 @@ from affectome.triplets import UNANSWERED, TripletSet, check_choice, check_indic
 __all__ = ["Trials", "as_trials", "kernel_rows"]
 
 
-
 @dataclass(frozen=True, eq=False)
 class Trials:
     """Answered trials in the form the kernels take.

@@ -99,9 +99,10 @@ class Embedding(Table):
 
     components: Count = Field(default=30, description="Components at the start.")
     l1: float = Field(default=0.003, ge=0, description="Weight of the sparsity term.")
-    learning_rate: float = Field(default=0.1, gt=0, description="First learning rate of Adam.")
-    tol: float = Field(default=1e-3, ge=0, description="Relative fall of the objective under which an epoch stalls.")
-    max_epochs: Positive = Field(default=200, description="Most passes over the triplets.")
+    learning_rate: float = Field(default=0.2, gt=0, description="First learning rate of Adam.")
+    n_epochs: Positive | None = Field(default=None, description="Passes of Adam over the triplets; by their number.")
+    max_iter: Count = Field(default=200, description="Most iterations of L-BFGS-B after them.")
+    tol: float | None = Field(default=None, ge=0, description="Fall of the objective over ten of them that ends a fit.")
 
 
 class Behavior(Table):
