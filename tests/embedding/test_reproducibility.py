@@ -282,6 +282,20 @@ def test_what_a_fit_warns_of_is_said_with_its_seed(trials, jobs):
     assert all("Every component vanished" in text for text in told)
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_caller_that_cannot_keep_a_fit_stops_the_others(trials, jobs):
+    kept = []
+
+    def keep(seed, fit):
+        kept.append(seed)
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="the disk is full"):
+        fit_seeds(SPoSE(3), trials, range(30), n_jobs=jobs, finished=keep)
+    assert len(kept) == 1
+    assert list(fit_seeds(SPoSE(3), trials, [1, 2], n_jobs=jobs)) == [1, 2]  # and the next call works
+
+
 @pytest.mark.parametrize(
     ("seeds", "jobs", "expected"),
     [

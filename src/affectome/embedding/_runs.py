@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypeVar
@@ -229,14 +230,26 @@ def fit_seeds(
     inner = {"inner_max_num_threads": threads} if workers > 1 else {}
     with parallel_config(backend="loky", n_jobs=workers, **inner):
         jobs = (delayed(_fit)(estimator, trials, seed, threads, os.getpid()) for seed in wanted)
-        for seed, model, caught in Parallel(return_as="generator_unordered")(jobs):
-            for category, text in caught:
-                warnings.warn(f"Seed {seed}: {text}", category, stacklevel=2)
-            if finished is not None:
-                finished(seed, model)
-            fits[seed] = model
-            progress(len(fits), len(wanted), detail=f"seed {seed}")
+        with _closed_at_once(Parallel(return_as="generator_unordered")(jobs)) as results:
+            for seed, model, caught in results:
+                for category, text in caught:
+                    warnings.warn(f"Seed {seed}: {text}", category, stacklevel=2)
+                if finished is not None:
+                    finished(seed, model)
+                fits[seed] = model
+                progress(len(fits), len(wanted), detail=f"seed {seed}")
     return {seed: fits[seed] for seed in wanted}
+
+
+@contextmanager
+def _closed_at_once(results: Generator[Any, None, None]) -> Iterator[Generator[Any, None, None]]:
+    """Where the caller stops, no worker goes on with what nobody waits for; joblib's advice about it is not heard."""
+    try:
+        yield results
+    finally:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=r".*\btasks? which")
+            results.close()
 
 
 def _checked_seeds(seeds: Sequence[int]) -> list[int]:
