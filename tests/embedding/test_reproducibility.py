@@ -147,7 +147,7 @@ def test_intervals_cover_the_mean_over_other_seeds():
     assert np.mean(hit) == pytest.approx(0.95, abs=0.05)  # 200 components: 3 standard errors
 
 
-@settings(max_examples=10)
+@settings(max_examples=10, deadline=None)
 @given(st.integers(0, 10_000))
 def test_order_of_components_and_stimuli_and_their_scale_change_nothing(seed):
     rng = np.random.default_rng(seed)
