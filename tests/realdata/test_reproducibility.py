@@ -7,6 +7,9 @@ from affectome import FeatureJudge, SPoSE, ask, fit_seeds, held_out_accuracy, sa
 from affectome.embedding import component_reproducibility, consensus_embedding
 from affectome.stimuli import load_cowen_keltner
 
+# How near a fit comes to its optimum is not what is asked here.
+pytestmark = pytest.mark.filterwarnings("ignore:Seed .. SPoSE stopped")
+
 
 @pytest.fixture(scope="module")
 def choices(data):
