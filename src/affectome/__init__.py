@@ -21,6 +21,7 @@ _HOME = {
     "FeatureJudge": "judges",
     "LocalJudge": "judges",
     "SPoSE": "embedding",
+    "VICE": "embedding",
     "StimulusSet": "stimuli",
     "TripletSet": "triplets",
     "ask": "judges",

@@ -18,6 +18,7 @@ from affectome.behavior import noise_ceiling as noise_ceiling
 from affectome.behavior import predicted_rsm as predicted_rsm
 from affectome.behavior import rsm_agreement as rsm_agreement
 from affectome.collection import Collector as Collector
+from affectome.embedding import VICE as VICE
 from affectome.embedding import SPoSE as SPoSE
 from affectome.embedding import component_reproducibility as component_reproducibility
 from affectome.embedding import consensus_embedding as consensus_embedding

@@ -301,7 +301,7 @@ def test_progress_is_told_after_every_epoch_and_iteration(trials):
     )
     assert model.n_iter_ > 10
     assert [done for done, _, _ in told] == list(range(1, 20 + model.n_iter_ + 1))
-    assert {total for _, total, _ in told} == {20 + 200}
+    assert {total for _, total, _ in told} == {20 + 1000}
     assert [detail for *_, detail in told] == [f"objective {value:.4f}" for value in model.objective_path_]
 
 

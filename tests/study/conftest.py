@@ -24,7 +24,7 @@ judge = { kind = "features", space = "category" }
 judge = { kind = "features", space = "dimension", standardise = "zscore" }
 [embedding]
 components = 3
-max_epochs = 100
+n_epochs = 16
 [interpretation]
 ratings = ["category", "dimension"]
 """

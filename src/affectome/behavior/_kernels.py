@@ -47,10 +47,10 @@ def fill_predicted_rsm(strength, partial, out):  # type: ignore[no-untyped-def]
             for part in range(parts):
                 total += partial[part, row, j]
             out[row, j] = strength[row, j] * total / (n - 2)
-    for i in range(n):
-        out[i, i] = np.nan
-        for j in range(i):
-            out[j, i] = out[i, j]
+    for diagonal in range(n):
+        out[diagonal, diagonal] = np.nan
+        for j in range(diagonal):
+            out[j, diagonal] = out[diagonal, j]
 
 
 @kernel(parallel=True)

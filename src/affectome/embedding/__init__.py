@@ -9,6 +9,7 @@ from affectome.embedding._reproducibility import Reproducibility, component_repr
 from affectome.embedding._runs import fit_seeds
 from affectome.embedding._selection import Selection, Setting, select_embedding
 from affectome.embedding._spose import SPoSE
+from affectome.embedding._vice import VICE
 
 __all__ = [
     "WEIGHT_OUTPUTS",
@@ -16,6 +17,7 @@ __all__ = [
     "Placement",
     "Reproducibility",
     "SPoSE",
+    "VICE",
     "Selection",
     "Setting",
     "WeightRows",

@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectome._numba import kernel_threads
-from affectome.embedding._kernels import adam_steps, sum_gradients
+from affectome.embedding._kernels import adam_steps, sum_gradients, variational_steps
+from affectome.embedding._posterior import Prior
 from affectome.embedding._schedule import Leg
 from affectome.embedding._trials import Trials, kernel_rows
 
-__all__ = ["BETAS", "Engine", "KernelEngine"]
+__all__ = ["BETAS", "Engine", "KernelEngine", "VariationalEngine"]
 
 BETAS = (0.9, 0.99)  # of Adam; the usual 0.999 remembers the first, noisy steps for too long (docs/embedding.md)
 _BLOCK = 1024  # trials per gradient buffer, while a batch has no more than _BLOCKS of them
@@ -93,9 +94,13 @@ class KernelEngine:
         whole = len(self._triplets) // self._tile
         self._rng.shuffle(self._order[:whole])  # a last, shorter tile stays last
 
-    def descend(self, leg: Leg) -> float:
+    def _blocks(self, leg: Leg) -> tuple[int, int]:
+        """Trials per gradient buffer and how many buffers a step of this leg needs."""
         block = max(_BLOCK, -(-leg.batch // _BLOCKS // self._tile) * self._tile)
-        n_blocks = -(-leg.batch // block)
+        return block, -(-leg.batch // block)
+
+    def descend(self, leg: Leg) -> float:
+        block, n_blocks = self._blocks(leg)
         # A second thread pays only where it has a block of its own; waking it costs more than a small step.
         with kernel_threads(self._n_jobs, most=n_blocks):
             loss, self._step = adam_steps(
@@ -117,3 +122,55 @@ class KernelEngine:
         if len(self._gradients) < count:
             self._gradients = np.empty((count, *self._x.shape), np.float32)
         return self._gradients[:count]
+
+
+class VariationalEngine(KernelEngine):
+    """A Gaussian for every weight instead of a number; the steps of VICE.
+
+    Parameters
+    ----------
+    trials, rng, offsets, batch, n_jobs
+        As for the :class:`KernelEngine`.
+    mean : array of shape (n_stimuli, n_components)
+        Where the means start.
+    scale : float
+        Where the standard deviations start.
+    prior : Prior
+    """
+
+    def __init__(
+        self,
+        trials: Trials,
+        mean: NDArray[np.float32],
+        *,
+        scale: float,
+        prior: Prior,
+        offsets: NDArray[np.float32],
+        rng: np.random.Generator,
+        batch: int,
+        n_jobs: int | None,
+    ) -> None:
+        super().__init__(trials, mean, l1=0.0, offsets=offsets, rng=rng, batch=batch, n_jobs=n_jobs)
+        self._prior, self._share = prior, 1.0 / len(trials.triplets)
+        used = np.arange(self._x.shape[1]) < self._n_components
+        self._scale = np.where(used, np.float32(scale), np.float32(0.0)) * np.ones_like(self._x)
+        self._log_scale = np.full_like(self._x, np.log(scale))
+        self._moments = np.zeros((4, *self._x.shape), np.float32)
+        self._noise = rng.standard_normal(2**20 + self._x.shape[1], dtype=np.float32)
+        self._seed = int(rng.integers(2**62))
+
+    @property
+    def scales(self) -> NDArray[np.float32]:
+        """Standard deviations as they are, (n, p); `weights` are the means."""
+        return self._scale[:, : self._n_components]
+
+    def descend(self, leg: Leg) -> float:
+        block, n_blocks = self._blocks(leg)
+        with kernel_threads(self._n_jobs, most=n_blocks):
+            loss, self._step = variational_steps(
+                self._x, self._log_scale, self._scale, self._moments, self._n_components, self._noise, self._seed,
+                self._buffers(n_blocks), self._triplets, self._targets, self._offsets, self._order, self._tile,
+                leg.start, leg.stop, leg.batch, block, self._step, leg.rate, self._share,
+                self._prior.log_odds_at_zero, self._prior.spike**-2, self._prior.slab**-2, *BETAS,
+            )  # fmt: skip
+        return float(loss)

@@ -30,7 +30,14 @@ from numba.extending import intrinsic
 
 from affectome._numba import kernel
 
-__all__ = ["LANES", "adam_steps", "pair_similarities", "sum_gradients"]
+__all__ = [
+    "LANES",
+    "adam_steps",
+    "information_blocks",
+    "pair_similarities",
+    "sum_gradients",
+    "variational_steps",
+]
 
 LANES = 8  # float32 lanes of a vector; rows are padded to a multiple of it
 _inline: Any = intrinsic  # its annotations would have callers pass the typing context
@@ -114,7 +121,7 @@ def add_gradients(typing_context, x, gradient, i, j, k, ij, ik, jk):  # type: ig
 
 @kernel(exact=True)
 def exponentials(x, powers):  # type: ignore[no-untyped-def]
-    """Split e^x, x <= 0, into a mantissa, left in `x`, and a power of two, whose bits are left in int32 `powers`.
+    """Split e^x, x <= 88, into a mantissa, left in `x`, and a power of two, whose bits are left in int32 `powers`.
 
     x = k log 2 + r with |r| <= log(2) / 2; e^r by the minimax polynomial of the Cephes library (relative error 7e-8).
     Below -87 the result stays at e^-87, the smallest that float32 holds in full.
@@ -289,6 +296,136 @@ def adam_steps(  # type: ignore[no-untyped-def]
     return total, step
 
 
+@kernel(exact=True)
+def scattered(seed, step, row):  # type: ignore[no-untyped-def]
+    """A number below 2^20 that looks random: the SplitMix64 finaliser of seed, step and row."""
+    z = (
+        np.uint64(seed)
+        + np.uint64(step) * np.uint64(0x9E3779B97F4A7C15)
+        + np.uint64(row) * np.uint64(0xD1B54A32D192ED03)
+    )
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.int64((z ^ (z >> np.uint64(31))) >> np.uint64(44))
+
+
+@kernel(parallel=True, exact=True)
+def variational_steps(  # type: ignore[no-untyped-def]
+    mean,  # float32 (n, p): mean of each weight's Gaussian, updated in place
+    log_scale,  # float32 (n, p): log of its standard deviation, updated in place
+    scale,  # float32 (n, p): its exponential, updated in place
+    moments,  # float32 (4, n, p): Adam's first and second moments of both, updated in place
+    used,  # int: columns that are components; those beyond only pad the rows
+    noise,  # float32 (2^20 + p,): standard normals, of which every step and row reads a stretch from a place of its own
+    seed,  # int
+    gradients,  # float32 (blocks, n, p): scratch
+    triplets,
+    targets,
+    offsets,
+    order,
+    tile,
+    start,
+    stop,
+    batch,
+    block,
+    step,
+    rate,  # as in `adam_steps`
+    weight,  # float: of the divergence from the prior, divided by the number of trials
+    odds,  # float: log of the spike's over the slab's density at 0, shares included
+    spike,  # float: precision of the spike
+    slab,  # float: precision of the slab
+    beta1,
+    beta2,
+):
+    """Visit positions ``start..stop``; each step draws the weights anew; return the summed loss and the step count.
+
+    With x = mean + scale * noise, the choice loss is that of max(x, 0), and the divergence of the Gaussian from the
+    mixture prior is taken at the same x: log q(x) - log p(x), of which log q depends on the log scale alone.
+    """
+    n, p = mean.shape
+    total = 0.0
+    one = np.float32(1.0)
+    zero = np.float32(0.0)
+    b1 = np.float32(beta1)
+    b2 = np.float32(beta2)
+    lr = np.float32(rate)
+    share = np.float32(weight)
+    at_zero = np.float32(odds)
+    narrow = np.float32(spike)
+    wide = np.float32(slab)
+    bend = np.float32(0.5 * (spike - slab))
+    losses = np.empty(gradients.shape[0], np.float64)
+    x = np.zeros((n, p), np.float32)
+    for low in range(start, stop, batch):
+        high = min(stop, low + batch)
+        n_blocks = (high - low + block - 1) // block
+        for i in numba.prange(n):
+            place = scattered(seed, step, i)
+            row = x[i]
+            mean_row = mean[i]
+            scale_row = scale[i]
+            eps = noise[place : place + used]
+            for c in range(used):
+                row[c] = max(mean_row[c] + scale_row[c] * eps[c], zero)
+        for b in numba.prange(n_blocks):
+            begin = low + b * block
+            size = min(high, begin + block) - begin
+            gradients[b] = zero
+            losses[b] = block_gradient(x, gradients[b], triplets, targets, offsets, order, tile, begin, size)
+        for b in range(n_blocks):
+            total += losses[b]
+        scale_back = np.float32(1.0 / (high - low))
+        correct1 = np.float32(1.0 / (1.0 - beta1 ** (step + 1)))
+        correct2 = np.float32(1.0 / (1.0 - beta2 ** (step + 1)))
+        for i in numba.prange(n):
+            place = scattered(seed, step, i)
+            g = gradients[0, i]
+            for b in range(1, n_blocks):
+                other = gradients[b, i]
+                for c in range(p):
+                    g[c] += other[c]
+            eps = noise[place : place + used]
+            mean_row = mean[i]
+            log_row = log_scale[i]
+            scale_row = scale[i]
+            m_mean = moments[0, i]
+            v_mean = moments[1, i]
+            m_log = moments[2, i]
+            v_log = moments[3, i]
+            powers = np.empty(used, np.int32)
+            power = powers.view(np.float32)
+            minor = np.empty(used, np.float32)
+            # Share of the spike in the prior at x: a logistic of the log odds, by e^-|odds|, which cannot overflow.
+            for c in range(used):
+                drawn = mean_row[c] + scale_row[c] * eps[c]
+                minor[c] = -abs(at_zero - bend * drawn * drawn)
+            exponentials(minor, powers)
+            for c in range(used):
+                drawn = mean_row[c] + scale_row[c] * eps[c]
+                tail = minor[c] * power[c]
+                smaller = tail / (one + tail)
+                spiked = one - smaller if at_zero - bend * drawn * drawn > zero else smaller
+                slope = g[c] * scale_back if drawn > zero else zero
+                slope += share * drawn * (spiked * narrow + (one - spiked) * wide)
+                m = b1 * m_mean[c] + (one - b1) * slope
+                v = b2 * v_mean[c] + (one - b2) * slope * slope
+                m_mean[c] = m
+                v_mean[c] = v
+                mean_row[c] -= lr * (m * correct1) / (math.sqrt(v * correct2) + np.float32(1e-8))
+                slope = slope * scale_row[c] * eps[c] - share
+                m = b1 * m_log[c] + (one - b1) * slope
+                v = b2 * v_log[c] + (one - b2) * slope * slope
+                m_log[c] = m
+                v_log[c] = v
+                log_row[c] -= lr * (m * correct1) / (math.sqrt(v * correct2) + np.float32(1e-8))
+                minor[c] = log_row[c]
+            exponentials(minor, powers)
+            for c in range(used):
+                scale_row[c] = minor[c] * power[c]
+        step += 1
+    return total, step
+
+
 @kernel(parallel=True, exact=True)
 def sum_gradients(x, gradients, triplets, targets, offsets, block):  # type: ignore[no-untyped-def]
     """Loss summed over all trials and its gradient, float64 (n, p).
@@ -313,6 +450,35 @@ def sum_gradients(x, gradients, triplets, targets, offsets, block):  # type: ign
             for c in range(p):
                 total[i, c] += gradients[b, i, c]
     return losses.sum(), total
+
+
+@kernel(parallel=True, exact=True)
+def information_blocks(x, triplets, probabilities, blocks):  # type: ignore[no-untyped-def]
+    """Add to float64 `blocks` (parts, n, p, p) the Fisher information of the choices about each stimulus alone.
+
+    With the other two stimuli fixed, the similarities of stimulus i change by x_j and x_k, so that the information of a
+    trial is P_ij (1 - P_ij) x_j x_j' + P_ik (1 - P_ik) x_k x_k' - P_ij P_ik (x_j x_k' + x_k x_j').
+    """
+    n_trials = triplets.shape[0]
+    n_parts = blocks.shape[0]
+    p = x.shape[1]
+    length = (n_trials + n_parts - 1) // n_parts
+    for part in numba.prange(n_parts):
+        for t in range(part * length, min(n_trials, (part + 1) * length)):
+            for slot in range(3):
+                j = (slot + 1) % 3
+                k = (slot + 2) % 3
+                keep_j = np.float64(probabilities[t, k])  # slot k odd: the pair of this slot and j stays
+                keep_k = np.float64(probabilities[t, j])
+                xj = x[triplets[t, j]]
+                xk = x[triplets[t, k]]
+                into = blocks[part, triplets[t, slot]]
+                for c in range(p):
+                    a = keep_j * (1.0 - keep_j) * xj[c] - keep_j * keep_k * xk[c]
+                    b = keep_k * (1.0 - keep_k) * xk[c] - keep_j * keep_k * xj[c]
+                    row = into[c]
+                    for d in range(p):
+                        row[d] += a * xj[d] + b * xk[d]
 
 
 @kernel(parallel=True, exact=True)

@@ -16,9 +16,9 @@ from affectome.embedding._choices import choice_probabilities, predicted_choice,
 from affectome.embedding._components import component_names
 from affectome.embedding._trials import answered_slots, as_trials
 from affectome.errors import InputError
-from affectome.triplets import TripletSet
+from affectome.triplets import TripletSet, check_indices
 
-__all__ = ["ChoiceEmbedding", "is_count", "is_size", "refuse_false"]
+__all__ = ["ChoiceEmbedding", "centred_offsets", "is_count", "is_offsets", "is_size", "refuse_false"]
 
 
 class ChoiceEmbedding(BaseEstimator):  # type: ignore[misc]
@@ -55,6 +55,11 @@ class ChoiceEmbedding(BaseEstimator):  # type: ignore[misc]
             raise InputError("there is no answered triplet to score", remedy="give trials with choices")
         hits = shared_hits(self.embedding_, trials.triplets, answered_slots(trials), n_jobs=self.n_jobs)
         return float(hits.mean())
+
+    def _checked_triplets(self, X: TripletSet | ArrayLike) -> NDArray[np.int32]:
+        """The triplets of X in the order shown, about the stimuli of the fit."""
+        shown = self._same_stimuli(X)
+        return check_indices(shown, self.n_stimuli_)
 
     def to_space(self, ids: Sequence[str] | None = None) -> pd.DataFrame:
         """The embedding as a space: stimulus ids x named components.
@@ -97,6 +102,18 @@ def is_count(value: Any, least: int = 1) -> bool:
 def is_size(value: Any, least: float = 0.0) -> bool:
     """Whether `value` is a finite number of at least `least`."""
     return isinstance(value, Real) and not isinstance(value, bool) and least <= float(value) < np.inf
+
+
+def is_offsets(value: Any) -> bool:
+    """Whether `value` is None or three finite numbers."""
+    return value is None or (np.shape(value) == (3,) and all(is_size(each, -np.inf) for each in value))
+
+
+def centred_offsets(given: Sequence[float] | None) -> NDArray[np.float32]:
+    """Slot offsets of mean 0, which changes no probability, (3,); zeros where there are none."""
+    offsets = np.asarray((0.0, 0.0, 0.0) if given is None else given, np.float64)
+    centred: NDArray[np.float32] = (offsets - offsets.mean()).astype(np.float32)
+    return centred
 
 
 def refuse_false(model: BaseEstimator, good: Mapping[str, bool]) -> None:

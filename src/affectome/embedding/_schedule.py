@@ -43,7 +43,7 @@ def default_epochs(n_trials: int) -> int:
 
 def default_tolerance(n_trials: int) -> float:
     """Fall of the objective over ten iterations that ends a fit: 1e-5 where passes cost nothing, 1e-3 for millions."""
-    return min(max(n_trials * 1.8e-10, 1e-5), 1e-3)
+    return min(max(n_trials * 1e-9, 1e-5), 1e-3)
 
 
 def annealing(n_trials: int, n_epochs: int, rate: float, batch: int) -> Iterator[list[Leg]]:

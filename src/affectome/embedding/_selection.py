@@ -143,7 +143,7 @@ def select_embedding(
         Learn from, and be scored on, the probabilities of `trials` in place of its choices.
     warm_start : bool
         Fit each number of components from its largest l1 to its smallest, each fit starting where the last one
-        ended. It saves time, but what is scored is then not what a fit of its own with the same setting gives.
+        ended: somewhat better optima, but what is scored is then not what a fit of its own with the same setting gives.
     seed : int
         Of the folds and of every fit. A setting meets the same folds and the same seed whatever else is in the grid.
     n_jobs : int or None

@@ -16,7 +16,7 @@ from affectome._progress import Progress
 from affectome.embedding._components import kept_components
 from affectome.embedding._descent import descend_to_rest
 from affectome.embedding._engine import Engine, KernelEngine
-from affectome.embedding._model import ChoiceEmbedding, is_count, is_size, refuse_false
+from affectome.embedding._model import ChoiceEmbedding, centred_offsets, is_count, is_offsets, is_size, refuse_false
 from affectome.embedding._schedule import annealing, default_batch, default_epochs, default_tolerance
 from affectome.embedding._trials import Trials, as_trials
 from affectome.errors import InputError
@@ -71,8 +71,8 @@ class SPoSE(ChoiceEmbedding):
         After Adam the objective is lowered further by at most so many iterations of L-BFGS-B, each about one pass over
         the trials; with 0 the fit ends as Adam left it, and `converged_` is False.
     tol : float or None
-        The fit has converged when ten of these iterations lowered the objective by less than this share. None: 1e-5
-        for few trials, growing in proportion to 1e-3 for millions.
+        The fit has converged when ten of these iterations lowered the objective by less than this share. None: a
+        billionth for each trial, from 1e-5 for few to 1e-3 for millions.
     prune : float
         A component is kept when its largest weight exceeds this.
     init : tuple of float
@@ -142,7 +142,7 @@ class SPoSE(ChoiceEmbedding):
         learning_rate: float = 0.2,
         batch_size: int | None = None,
         n_epochs: int | None = None,
-        max_iter: int = 200,
+        max_iter: int = 1000,
         tol: float | None = None,
         prune: float = 0.1,
         init: tuple[float, float] = (0.3, 0.1),
@@ -250,8 +250,7 @@ class SPoSE(ChoiceEmbedding):
             "prune": is_size(self.prune),
             "n_init": is_count(self.n_init),
             "init": pair and is_size(self.init[0], -np.inf) and is_size(self.init[1]) and np.isfinite(self.init[0]),
-            "slot_offsets": self.slot_offsets is None
-            or (np.shape(self.slot_offsets) == (3,) and all(is_size(value, -np.inf) for value in self.slot_offsets)),
+            "slot_offsets": is_offsets(self.slot_offsets),
             "device": isinstance(self.device, str),
             "n_jobs": self.n_jobs is None or self.n_jobs == -1 or is_count(self.n_jobs),
         }
@@ -301,7 +300,7 @@ class SPoSE(ChoiceEmbedding):
         start = np.where(absent[:, None], np.float32(0.0), weights)
         parts: dict[str, Any] = {
             "l1": self.l1 / trials.n_stimuli,
-            "offsets": self._offsets(),
+            "offsets": centred_offsets(self.slot_offsets),
             "rng": rng,
             "batch": self._batch(len(trials.triplets)),
         }
@@ -351,12 +350,6 @@ class SPoSE(ChoiceEmbedding):
             path.append(loss + self.l1 / len(weights) * float(weights.sum(dtype=np.float64)))
             report(len(path), path[-1])
         return path
-
-    def _offsets(self) -> NDArray[np.float32]:
-        """Slot offsets of mean 0, which changes no probability, (3,); zeros where there are none."""
-        given = np.asarray((0.0, 0.0, 0.0) if self.slot_offsets is None else self.slot_offsets, np.float64)
-        centred: NDArray[np.float32] = (given - given.mean()).astype(np.float32)
-        return centred
 
 
 def _unreported(done: int, objective: float) -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from affectome.embedding import _engine
 from affectome.embedding._engine import BETAS
 from affectome.embedding._schedule import Leg
 from affectome.embedding._trials import Trials
@@ -50,7 +51,7 @@ class TorchEngine:
         Weight of sum(X), already divided by the number of stimuli.
     offsets : float32 (3,)
     rng : Generator
-        Seeds the order of the trials, which the device draws.
+        Of the order of the trials, the same as in `KernelEngine`.
     batch : int
         Trials of the first step.
     device : str
@@ -81,10 +82,8 @@ class TorchEngine:
         self._name, self._l1, self._n_trials, self._step = device, l1, len(trials.triplets), 0
         self._shape = weights.shape
         with self._on_device():
-            self._triplets = torch.tensor(trials.triplets, device=self._device)  # int32 (t, 3)
             self._soft = len(trials.targets) > 0
-            targets = trials.targets if self._soft else np.array([[0, 0, 1]], np.float32)
-            self._targets = torch.tensor(targets, device=self._device)  # (t, 3), or (1, 3) for all
+            self._lie_down(trials, rng, batch)
             self._x = torch.tensor(weights, device=self._device)  # (n, p)
             self._first, self._second = torch.zeros_like(self._x), torch.zeros_like(self._x)
             self._sums = torch.zeros_like(self._x, dtype=torch.int64)  # the gradient in fixed point
@@ -92,7 +91,6 @@ class TorchEngine:
             self._offsets = torch.tensor(offsets, device=self._device)
             self._epsilon = torch.tensor(_EPSILON, device=self._device, dtype=torch.float32)
             self._pairs = torch.tensor([_FIRST_OF_PAIR, _SECOND_OF_PAIR], device=self._device)
-            self._generator = torch.Generator(self._device).manual_seed(int(rng.integers(2**63)))
             self._make_room(batch)
 
     @property
@@ -103,12 +101,15 @@ class TorchEngine:
     def shuffle(self) -> None:
         import torch
 
+        self._rng.shuffle(self._order[: self._n_trials // self._tile])  # a last, shorter tile stays last
         with self._on_device():
-            order = torch.randperm(self._n_trials, generator=self._generator, device=self._device, dtype=torch.int32)
+            tiles = torch.tensor(self._order, device=self._device).mul_(self._tile)
+            within = torch.arange(self._tile, device=self._device, dtype=torch.int32)
+            rows = tiles.unsqueeze(1).add(within).view(-1)[: self._n_trials]
             # Moved once an epoch, so that a step reads one stretch of memory.
-            self._triplets = self._triplets.index_select(0, order)
+            self._shuffled = self._triplets.index_select(0, rows)
             if self._soft:
-                self._targets = self._targets.index_select(0, order)
+                self._shuffled_targets = self._targets.index_select(0, rows)
 
     def descend(self, leg: Leg) -> float:
         with self._on_device():
@@ -118,9 +119,9 @@ class TorchEngine:
             settings = self._settings_of(leg)
             for number, low in enumerate(range(leg.start, leg.stop, leg.batch)):
                 high = min(leg.stop, low + leg.batch)
-                self._shown[: high - low].copy_(self._triplets[low:high])
+                self._shown[: high - low].copy_(self._shuffled[low:high])
                 if self._soft:
-                    self._wanted[: high - low].copy_(self._targets[low:high])
+                    self._wanted[: high - low].copy_(self._shuffled_targets[low:high])
                 self._settings.copy_(settings[number])
                 self._take_step(high - low, last=high == leg.stop)
             return float(self._losses.sum())
@@ -133,6 +134,22 @@ class TorchEngine:
             total = self._by_pairs(x) if len(x) <= _PAIR_STIMULI else self._by_rows(x, float(np.abs(weights).max()))
             mean = total.cpu().numpy() / self._n_trials  # the one transfer of a pass
         return float(mean[0]), mean[1:].reshape(weights.shape)
+
+    def _lie_down(self, trials: Trials, rng: np.random.Generator, batch: int) -> None:
+        """Put the trials on the device, in the order and tiles of `KernelEngine`, and prepare to shuffle them alike.
+
+        With the same seed both visit the same trials in the same steps, and so come to the same optimum.
+        """
+        import torch
+
+        many = self._n_trials >= _engine._MANY and batch % _engine._TILE == 0
+        self._tile, self._rng = _engine._TILE if many else 1, rng
+        rows = rng.permutation(self._n_trials) if many else slice(None)
+        targets = trials.targets[rows] if self._soft else np.array([[0, 0, 1]], np.float32)
+        self._triplets = torch.tensor(trials.triplets[rows], device=self._device)  # int32 (t, 3)
+        self._targets = torch.tensor(targets, device=self._device)  # (t, 3), or (1, 3) for all
+        self._shuffled, self._shuffled_targets = self._triplets, self._targets
+        self._order: NDArray[np.int32] = np.arange(-(-self._n_trials // self._tile), dtype=np.int32)
 
     def _make_room(self, batch: int) -> None:
         """Fixed places for the trials of a step, its settings and losses: a recorded step reads and writes there."""
@@ -194,14 +211,14 @@ class TorchEngine:
 
     def _add_errors(self, x: Tensor, shown: Tensor, wanted: Tensor, unit: float, sums: Tensor) -> Tensor:
         """Add `unit` times the gradient of these trials to `sums`; return the log probabilities, (t, 3)."""
-        first, second = (shown.index_select(1, slots) for slots in self._pairs)
         p = x.shape[1]
-        left = x.index_select(0, first.view(-1)).view(-1, 3, p)
-        right = x.index_select(0, second.view(-1)).view(-1, 3, p)
-        log_p = ((left * right).sum(-1) + self._offsets).log_softmax(1)
-        errors = (log_p.exp() - wanted).mul_(unit).unsqueeze(2)
-        sums.index_add_(0, first.view(-1), right.mul_(errors).long().view(-1, p))
-        sums.index_add_(0, second.view(-1), left.mul_(errors).long().view(-1, p))
+        pairs = shown.index_select(1, self._pairs.view(-1))  # (t, 6): first, then second of the pairs that are kept
+        rows = x.index_select(0, pairs.view(-1)).view(-1, 2, 3, p)
+        log_p = (rows.select(1, 0).mul(rows.select(1, 1)).sum(-1) + self._offsets).log_softmax(1)
+        errors = (log_p.exp() - wanted).mul_(unit)
+        partners = shown.index_select(1, self._pairs.flip(0).view(-1))  # to whom these rows send their part
+        sent = rows.mul_(errors.view(-1, 1, 3, 1)).long().view(-1, p)
+        sums.index_add_(0, partners.view(-1), sent)
         return log_p
 
     def _by_rows(self, x: Tensor, largest: float) -> Tensor:
@@ -211,7 +228,7 @@ class TorchEngine:
         bits = (2 * self._n_trials).bit_length() + max(math.frexp(largest)[1], 0)
         unit = 2.0 ** (_BITS - bits)
         sums, loss = torch.zeros_like(x, dtype=torch.int64), x.new_zeros(1)
-        for rows in stretches(self._n_trials, _NUMBERS // (12 * x.shape[1])):
+        for rows in stretches(self._n_trials, _NUMBERS // (6 * x.shape[1])):
             wanted = self._targets[rows] if self._soft else self._targets
             loss -= (wanted * self._add_errors(x, self._triplets[rows], wanted, unit, sums)).sum()
         return torch.cat([loss, sums.double().div_(unit).view(-1)])
@@ -244,7 +261,7 @@ class TorchEngine:
 
         n, p = self._shape
         try:
-            with torch.cuda.device(self._device) if self._device.type == "cuda" else nullcontext():
+            with torch.cuda.device(self._device) if self._device.type == "cuda" else one_thread():
                 yield
         except torch.cuda.OutOfMemoryError as error:
             raise EnvironmentFailure(
@@ -252,6 +269,19 @@ class TorchEngine:
                 source="SPoSE",
                 remedy="free some of it, use another GPU or device='cpu'",
             ) from error
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Hold torch to one thread: the bits do not depend on how many there are, and small steps do not wait for any."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def stretches(count: int, length: int) -> Iterator[slice]:

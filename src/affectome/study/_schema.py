@@ -101,7 +101,7 @@ class Embedding(Table):
     l1: float = Field(default=0.003, ge=0, description="Weight of the sparsity term.")
     learning_rate: float = Field(default=0.2, gt=0, description="First learning rate of Adam.")
     n_epochs: Positive | None = Field(default=None, description="Passes of Adam over the triplets; by their number.")
-    max_iter: Count = Field(default=200, description="Most iterations of L-BFGS-B after them.")
+    max_iter: Count = Field(default=1000, description="Most iterations of L-BFGS-B after them.")
     tol: float | None = Field(default=None, ge=0, description="Fall of the objective over ten of them that ends a fit.")
 
 
