@@ -1,7 +1,8 @@
 """The steps of a fit in torch, on a GPU or on the processor: trials, weights and moments stay on the device.
 
 Gradients are summed in fixed point, as 64-bit integers, whose sum does not depend on the order in which the threads of
-a GPU come to add. So the bits of a fit are the same each time on one device with one version of torch.
+a GPU come to add. So the bits of a fit are the same each time on one device with one version of torch. The trials come
+in the order of the kernels, so that both engines take the same path but for rounding.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class TorchEngine:
         self._shape = weights.shape
         with self._on_device():
             self._soft = len(trials.targets) > 0
-            self._lie_down(trials, rng, batch)
+            self._lay_out(trials, rng, batch)
             self._x = torch.tensor(weights, device=self._device)  # (n, p)
             self._first, self._second = torch.zeros_like(self._x), torch.zeros_like(self._x)
             self._sums = torch.zeros_like(self._x, dtype=torch.int64)  # the gradient in fixed point
@@ -135,7 +136,7 @@ class TorchEngine:
             mean = total.cpu().numpy() / self._n_trials  # the one transfer of a pass
         return float(mean[0]), mean[1:].reshape(weights.shape)
 
-    def _lie_down(self, trials: Trials, rng: np.random.Generator, batch: int) -> None:
+    def _lay_out(self, trials: Trials, rng: np.random.Generator, batch: int) -> None:
         """Put the trials on the device, in the order and tiles of `KernelEngine`, and prepare to shuffle them alike.
 
         With the same seed both visit the same trials in the same steps, and so come to the same optimum.
