@@ -75,7 +75,7 @@ def test_biased_probabilities_are_explained_as_well(world, biased):
 def test_objective_holds_the_offsets_and_predictions_do_not(biased, losses_twin):
     model = SPoSE(4, random_state=0, slot_offsets=OFFSETS).fit(biased)
     losses = losses_twin(model.embedding_, biased.triplets, np.eye(3)[biased.choice], OFFSETS)
-    expected = losses.mean() + model.l1 / model.n_stimuli_ * model.embedding_.sum(dtype=np.float64)
+    expected = losses.mean() + model.l1_ / model.n_stimuli_ * model.embedding_.sum(dtype=np.float64)
     assert model.objective_ == pytest.approx(expected, rel=1e-6)
     assert model.objective_path_[-1] == pytest.approx(model.objective_, rel=5e-3)
     content = choice_probabilities(model.embedding_, biased.triplets)

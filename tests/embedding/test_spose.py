@@ -17,7 +17,7 @@ def fitted(trials):
 
 
 def objective_of(model, losses):
-    return losses.mean() + model.l1 / model.n_stimuli_ * model.embedding_.sum(dtype=np.float64)
+    return losses.mean() + model.l1_ / model.n_stimuli_ * model.embedding_.sum(dtype=np.float64)
 
 
 # What a fit gives back
@@ -55,11 +55,11 @@ def test_no_neighbour_of_the_fit_has_a_lower_objective(fitted, trials, losses_tw
     rng, x = np.random.default_rng(0), fitted.embedding_.astype(np.float64)
     for size in (0.9, 1.1):  # scaling, where an objective without the right penalty would give way
         moved = x * size
-        loss = losses_twin(moved, trials.odd_last(), hard).mean() + fitted.l1 / len(x) * moved.sum()
+        loss = losses_twin(moved, trials.odd_last(), hard).mean() + fitted.l1_ / len(x) * moved.sum()
         assert loss > fitted.objective_
     for _ in range(10):
         moved = np.maximum(x + rng.normal(0, 0.1, x.shape), 0)
-        loss = losses_twin(moved, trials.odd_last(), hard).mean() + fitted.l1 / len(x) * moved.sum()
+        loss = losses_twin(moved, trials.odd_last(), hard).mean() + fitted.l1_ / len(x) * moved.sum()
         assert loss > fitted.objective_
 
 
@@ -89,7 +89,7 @@ def test_fit_is_no_worse_than_the_best_of_ten_searches_by_scipy(losses_twin, gra
     ]
     best = min(search.fun for search in searches)
     for seed in range(3):
-        model = SPoSE(n_components, prune=0.0, random_state=seed).fit(trials, q)
+        model = SPoSE(n_components, 0.003, prune=0.0, random_state=seed).fit(trials, q)
         assert model.objective_ <= best * (1 + 1e-4)
 
 

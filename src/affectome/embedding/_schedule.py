@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["Leg", "annealing", "default_batch", "default_epochs", "default_tolerance"]
+__all__ = ["Leg", "annealing", "default_batch", "default_epochs", "default_sparsity", "default_tolerance"]
 
 _PARTS = 8  # legs of an epoch, between which the rate falls and Ctrl-C is served
 _GROWTH = 16  # the batch doubles until it is this many times its first size
@@ -39,6 +39,11 @@ def default_batch(n_trials: int) -> int:
 def default_epochs(n_trials: int) -> int:
     """Passes over the trials: 32 for 100,000 trials, 16 for six million, at most 64 for few."""
     return min(max(round(32 * math.pow(max(n_trials, 1) / 100_000, -1 / 6)), 16), 64)
+
+
+def default_sparsity(n_stimuli: int, n_trials: int) -> float:
+    """Weight of the L1 term: a prior of rate 4 per unit of weight, and no more than lets components grow at all."""
+    return min(4 * n_stimuli / n_trials, 0.06)
 
 
 def default_tolerance(n_trials: int) -> float:

@@ -17,7 +17,7 @@ from affectome.embedding._components import kept_components
 from affectome.embedding._descent import descend_to_rest
 from affectome.embedding._engine import Engine, KernelEngine
 from affectome.embedding._model import ChoiceEmbedding, centred_offsets, is_count, is_offsets, is_size, refuse_false
-from affectome.embedding._schedule import annealing, default_batch, default_epochs, default_tolerance
+from affectome.embedding._schedule import annealing, default_batch, default_epochs, default_sparsity, default_tolerance
 from affectome.embedding._trials import Trials, as_trials
 from affectome.errors import InputError
 from affectome.triplets import TripletSet
@@ -57,8 +57,11 @@ class SPoSE(ChoiceEmbedding):
     ----------
     n_components : int
         Components at the start; those that stay below `prune` are dropped at the end.
-    l1 : float
-        The weight :math:`\lambda` of the sparsity term.
+    l1 : float or None
+        The weight :math:`\lambda` of the sparsity term. The sum over all trials holds it as :math:`\lambda T / n` for
+        every unit of weight, against which the evidence of T trials about n stimuli stands: the same :math:`\lambda`
+        is weak where trials are few. None: 4 n / T, at most 0.06, at which planted components came back, and no
+        others, over a wide range of n and T (docs/embedding.md). The value that was used is `l1_`.
     learning_rate : float
         First rate of Adam. It falls along half a cosine to a two-hundredth of itself.
     batch_size : int or None
@@ -105,6 +108,8 @@ class SPoSE(ChoiceEmbedding):
     embedding_ : float32 array of shape (n_stimuli, n_components_)
         Kept components by falling sum of weights.
     n_components_ : int
+    l1_ : float
+        The weight of the sparsity term that was used.
     objective_ : float
         The objective of `embedding_` on the training trials.
     objective_path_ : float64 array of shape (n_epochs_ + n_iter_,)
@@ -137,7 +142,7 @@ class SPoSE(ChoiceEmbedding):
     def __init__(
         self,
         n_components: int = 30,
-        l1: float = 0.003,
+        l1: float | None = None,
         *,
         learning_rate: float = 0.2,
         batch_size: int | None = None,
@@ -202,6 +207,7 @@ class SPoSE(ChoiceEmbedding):
         n_trials = len(trials.triplets)
         if n_trials == 0:
             raise InputError("there is no answered triplet to learn from", remedy="give trials with choices")
+        self.l1_ = default_sparsity(trials.n_stimuli, n_trials) if self.l1 is None else float(self.l1)
         state = check_random_state(self.random_state)
         rng = np.random.default_rng(state.randint(0, 2**31 - 1, size=4))
         ids = X.ids if isinstance(X, TripletSet) else None
@@ -234,14 +240,14 @@ class SPoSE(ChoiceEmbedding):
         self.n_trials_ = n_trials
         self.n_dropped_ = trials.n_dropped
         loss, _ = best.engine.value_and_gradient(self.embedding_.astype(np.float64))
-        self.objective_ = loss + self.l1 / trials.n_stimuli * float(self.embedding_.sum(dtype=np.float64))
+        self.objective_ = loss + self.l1_ / trials.n_stimuli * float(self.embedding_.sum(dtype=np.float64))
         return self
 
     def _check_parameters(self) -> None:
         pair = isinstance(self.init, (tuple, list)) and len(self.init) == 2
         good = {
             "n_components": is_count(self.n_components),
-            "l1": is_size(self.l1),
+            "l1": self.l1 is None or is_size(self.l1),
             "learning_rate": is_size(self.learning_rate, 1e-30),
             "batch_size": self.batch_size is None or is_count(self.batch_size),
             "n_epochs": self.n_epochs is None or is_count(self.n_epochs),
@@ -299,7 +305,7 @@ class SPoSE(ChoiceEmbedding):
         absent = np.bincount(trials.triplets.ravel(), minlength=trials.n_stimuli) == 0
         start = np.where(absent[:, None], np.float32(0.0), weights)
         parts: dict[str, Any] = {
-            "l1": self.l1 / trials.n_stimuli,
+            "l1": self.l1_ / trials.n_stimuli,
             "offsets": centred_offsets(self.slot_offsets),
             "rng": rng,
             "batch": self._batch(len(trials.triplets)),
@@ -331,7 +337,7 @@ class SPoSE(ChoiceEmbedding):
         path = self._anneal(engine, n_trials, rate * self.learning_rate, n_epochs, report)
         weights, iterations, rested = descend_to_rest(
             engine,
-            self.l1 / trials.n_stimuli,
+            self.l1_ / trials.n_stimuli,
             tol=tol,
             max_iter=self.max_iter,
             report=lambda done, objective: report(n_epochs + done, objective),
@@ -347,7 +353,7 @@ class SPoSE(ChoiceEmbedding):
             engine.shuffle()
             loss = sum(engine.descend(leg) for leg in legs) / n_trials
             weights = engine.weights
-            path.append(loss + self.l1 / len(weights) * float(weights.sum(dtype=np.float64)))
+            path.append(loss + self.l1_ / len(weights) * float(weights.sum(dtype=np.float64)))
             report(len(path), path[-1])
         return path
 

@@ -98,7 +98,7 @@ class Embedding(Table):
     """How the space behind the answers is learned; see affectome.embedding.SPoSE."""
 
     components: Count = Field(default=30, description="Components at the start.")
-    l1: float = Field(default=0.003, ge=0, description="Weight of the sparsity term.")
+    l1: float | None = Field(default=None, ge=0, description="Weight of the sparsity term; by the number of trials.")
     learning_rate: float = Field(default=0.2, gt=0, description="First learning rate of Adam.")
     n_epochs: Positive | None = Field(default=None, description="Passes of Adam over the triplets; by their number.")
     max_iter: Count = Field(default=1000, description="Most iterations of L-BFGS-B after them.")
