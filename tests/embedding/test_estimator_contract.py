@@ -71,7 +71,8 @@ def test_unfitted_estimator_says_so(estimator, method, trials):
 
 def test_score_is_the_share_of_predicted_choices(estimator, trials):
     model = clone(estimator).fit(trials)
-    assert model.score(trials) == pytest.approx((model.predict(trials) == trials.choice).mean())
+    # Exact ties, between stimuli without weight, are shared by the score; `predict` must take a side.
+    assert model.score(trials) == pytest.approx((model.predict(trials) == trials.choice).mean(), abs=5e-4)
     assert model.score(trials.triplets, trials.choice) == model.score(trials)
     best = model.predict_proba(trials).argmax(axis=1)
     soft = trials.probabilities[np.arange(len(trials)), best].mean()

@@ -94,13 +94,28 @@ def test_fit_is_no_worse_than_the_best_of_ten_searches_by_scipy(losses_twin, gra
 
 
 def test_components_are_pruned_by_largest_weight_and_sorted_by_sum(trials):
-    everything = SPoSE(5, prune=0.0, random_state=0).fit(trials).embedding_
+    everything = SPoSE(5, 0.003, prune=0.0, random_state=0).fit(trials).embedding_
     largest = everything.max(axis=0)
     threshold = float(np.sort(largest)[:2].mean())  # between the weakest and the next
-    pruned = SPoSE(5, prune=threshold, random_state=0).fit(trials)
+    pruned = SPoSE(5, 0.003, prune=threshold, random_state=0).fit(trials)
     assert np.array_equal(pruned.embedding_, everything[:, largest > threshold])
     assert pruned.n_components_ == 4
     assert (np.diff(pruned.embedding_.sum(axis=0, dtype=np.float64)) <= 0).all()
+
+
+@pytest.mark.parametrize(("n", "k", "n_trials"), [(60, 3, 10_000), (100, 4, 50_000), (200, 6, 100_000)])
+def test_default_sparsity_leaves_the_planted_components_and_no_others(n, k, n_trials):
+    world = simulate_emotions(n, k, seed=4)
+    model = SPoSE(20, random_state=0).fit(world.sample_answers(n_trials, seed=1))
+    assert model.l1_ == 4 * n / n_trials
+    assert model.n_components_ == k
+    assert match_components(model.to_space(), world.planted).correlation.min() > 0.98
+
+
+def test_default_sparsity_is_bounded_where_trials_are_few(trials):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        assert SPoSE(3, random_state=0).fit(trials[:1000]).l1_ == 0.06
 
 
 def test_stronger_sparsity_leaves_less_weight_and_more_zeros(trials):

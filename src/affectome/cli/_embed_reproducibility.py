@@ -61,7 +61,9 @@ def reproducibility(
         int, typer.Option("--first-seed", min=0, max=2**31, help="Seed of the first fit; the others count on from it.")
     ] = 0,
     components: Annotated[int, typer.Option("--components", min=1, help="Components at the start.")] = 30,
-    l1: Annotated[float, typer.Option("--l1", min=0, help="Weight of the sparsity term.")] = 0.003,
+    l1: Annotated[
+        float | None, typer.Option("--l1", min=0, help="Weight of the sparsity term; by the number of trials.")
+    ] = None,
     n_stimuli: Annotated[int | None, typer.Option("--n-stimuli", min=3, help="Where the file does not say.")] = None,
     slot_prior: Annotated[
         str | None, typer.Option("--slot-prior", help="How much the judge likes each slot, as 0.5,0.3,0.2.")
@@ -159,7 +161,7 @@ def _fitted(
     folder: Path,
     seeds: range,
     components: int,
-    l1: float,
+    l1: float | None,
     n_stimuli: int | None,
     slot_prior: tuple[str | None, bool],
     jobs: int | None,

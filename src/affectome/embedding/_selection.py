@@ -274,7 +274,7 @@ class _Work:
                 row_of,
                 part.place.triplets,
                 answer_shares(part.place, part.place.probabilities if self.soft else None)[0],
-                l1=model.l1,
+                l1=model.l1_,
                 offsets=offsets,
                 n_jobs=threads,
             )
