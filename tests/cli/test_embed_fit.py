@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from affectome import SPoSE, VICE, read_weights, simulate_emotions
+from affectome import VICE, SPoSE, read_weights, simulate_emotions
 from affectome.spaces import read_space
 from affectome.triplets import write_triplets
 
