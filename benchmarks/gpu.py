@@ -1,7 +1,8 @@
 """The same fit by the compiled kernels on the processor and by torch on a GPU: same objective, how many seconds.
 
-Choices over 2,185 simulated stimuli by a judge who compares their 34 category ratings; the defaults of SPoSE, once
-with 30 components and once with 100. The default is the size of the published studies, 5.5 million trials.
+Choices over 2,185 stimuli by a judge who compares the shares of raters who named each of 34 emotions (drawn from a
+Dirichlet distribution: few emotions per stimulus); the defaults of SPoSE, once with 30 components and once with 100.
+The default is the size of the published studies, 5.5 million trials.
 
     python benchmarks/gpu.py
     python benchmarks/gpu.py --device torch-cpu --trials 100000 --components 10   # no GPU at hand
@@ -21,14 +22,14 @@ import warnings
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from affectome.embedding import SPoSE, choice_probabilities
 from affectome.judges import FeatureJudge, ask
-from affectome.simulation import simulate_emotions
 from affectome.triplets import sample_triplets
 
-N_STIMULI = 2185
+N_STIMULI, N_EMOTIONS = 2185, 34
 
 
 def plain_objective(model: SPoSE, odd_last: np.ndarray) -> float:
@@ -37,7 +38,7 @@ def plain_objective(model: SPoSE, odd_last: np.ndarray) -> float:
         np.log(choice_probabilities(model.embedding_, odd_last[rows : rows + 1_000_000])[:, 2].astype(np.float64)).sum()
         for rows in range(0, len(odd_last), 1_000_000)
     ]
-    return -sum(chunks) / len(odd_last) + model.l1 / N_STIMULI * float(model.embedding_.sum(dtype=np.float64))
+    return -sum(chunks) / len(odd_last) + model.l1_ / N_STIMULI * float(model.embedding_.sum(dtype=np.float64))
 
 
 def timed_fit(odd_last: np.ndarray, components: int, device: str, seed: int = 0) -> tuple[SPoSE, dict[str, Any]]:
@@ -86,9 +87,10 @@ def main() -> None:
     parser.add_argument("--components", type=int, nargs="+", default=[30, 100])
     given = parser.parse_args()
     warnings.simplefilter("ignore")
-    world = simulate_emotions(N_STIMULI, 12, seed=0)
-    questions = sample_triplets(world.stimuli.ids, given.trials, seed=1)
-    odd_last = ask(FeatureJudge(world.stimuli.spaces["category"], seed=2), questions).odd_last()
+    shares = np.random.default_rng(0).dirichlet(np.full(N_EMOTIONS, 0.1), N_STIMULI)
+    ratings = pd.DataFrame(shares, index=[f"{stimulus:04d}" for stimulus in range(N_STIMULI)])
+    questions = sample_triplets(tuple(ratings.index), given.trials, seed=1)
+    odd_last = ask(FeatureJudge(ratings, seed=2), questions).odd_last()
     for device in ("cpu", given.device):  # compiles, and wakes the GPU
         SPoSE(5, random_state=0, device=device).fit(odd_last[:20_000], n_stimuli=N_STIMULI)
     on_gpu = given.device.startswith("cuda")
