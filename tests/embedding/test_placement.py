@@ -109,7 +109,7 @@ def test_threads_and_batches_change_no_bit(similarities_twin, monkeypatch):
     assert one.space.equals(two.space) and one.table.equals(two.table)
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 2**16))
 def test_order_of_trials_slots_and_ids_does_not_matter(seed):
     world = simulate_emotions(20, 2, seed=0)

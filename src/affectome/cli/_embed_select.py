@@ -42,7 +42,7 @@ def select(
         str, typer.Option("--rule", help="What is chosen: one-se (the simplest within a standard error) or best.")
     ] = "one-se",
     warm_start: Annotated[
-        bool, typer.Option("--warm-start", help="Start each fit from the one with the next larger l1: faster.")
+        bool, typer.Option("--warm-start", help="Start each fit from the one with the next larger l1.")
     ] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Of the folds and the fits.")] = 0,
     n_stimuli: Annotated[int | None, typer.Option("--n-stimuli", min=3, help="Where the file does not say.")] = None,
