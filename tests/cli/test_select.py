@@ -82,6 +82,15 @@ def test_other_ways_to_hold_out_and_to_choose(run, answers, tmp_path):
     assert "To fit the best choice: affectome embed fit" in said and "--slot-prior 0.5,0.3,0.2 --out" in said
 
 
+def test_probabilities_are_learned_and_predicted_where_asked(run, answers, tmp_path):
+    code, said, _ = run("embed", "select", answers, *OPTIONS, "--soft", "--out", tmp_path / "o")
+    assert code == 0 and " --soft --out " in said
+    grid = {"components": (1, 3, 6), "l1": (0.003, 0.03), "n_folds": 3, "seed": 0, "n_jobs": 1}
+    want = select_embedding(TRIALS, **grid, soft=True)
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "o" / "summary.csv"), want.summary)
+    assert want.at(want.best)["log_loss"] != select_embedding(TRIALS, **grid).at(want.best)["log_loss"]
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [

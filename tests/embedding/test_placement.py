@@ -105,7 +105,7 @@ def test_new_stimuli_land_near_their_planted_place():
 def test_threads_and_batches_change_no_bit(similarities_twin, monkeypatch):
     space, trials, _ = study(60, 5, 50, n_new=30, kept_similarities=similarities_twin)
     monkeypatch.setattr("affectome.embedding._placement._CELLS", 4000)  # several batches
-    one, two = (place_stimuli(space, trials, n_jobs=n) for n in (1, 2))
+    one, two = (place_stimuli(space, trials, l1=0.003, n_jobs=n) for n in (1, 2))
     assert one.space.equals(two.space) and one.table.equals(two.table)
 
 
@@ -115,12 +115,14 @@ def test_order_of_trials_slots_and_ids_does_not_matter(seed):
     world = simulate_emotions(20, 2, seed=0)
     trials = world.sample_answers(300, seed=1)
     space = world.planted.iloc[:-1]
-    want = place_stimuli(space, trials)
+    want = place_stimuli(space, trials, l1=0.003)
     rng = np.random.default_rng(seed)
     rows, turn, names = rng.permutation(300), rng.permutation(3), rng.permutation(20)
     shown = np.argsort(names)[trials.triplets[rows][:, turn]]
     choice = np.argsort(turn)[trials.choice[rows]]
-    found = place_stimuli(space.iloc[rng.permutation(19)], TripletSet(shown, np.array(trials.ids)[names], choice))
+    found = place_stimuli(
+        space.iloc[rng.permutation(19)], TripletSet(shown, np.array(trials.ids)[names], choice), l1=0.003
+    )
     assert np.allclose(found.space, want.space, atol=1e-5)
 
 
@@ -157,4 +159,4 @@ def test_unusable_input_is_named(change, expected):
     if change.pop("twice", False):
         space = pd.concat([space, space.iloc[:1]])
     with pytest.raises(InputError, match=expected.replace("(", r"\(")):
-        place_stimuli(space, trials, **change)
+        place_stimuli(space, trials, **{"l1": 0.003, **change})

@@ -41,6 +41,9 @@ def select(
     rule: Annotated[
         str, typer.Option("--rule", help="What is chosen: one-se (the simplest within a standard error) or best.")
     ] = "one-se",
+    soft: Annotated[
+        bool, typer.Option("--soft", help="Learn from, and predict, the probabilities of the answers.")
+    ] = False,
     warm_start: Annotated[
         bool, typer.Option("--warm-start", help="Start each fit from the one with the next larger l1.")
     ] = False,
@@ -76,7 +79,7 @@ def select(
         print(f"The slot prior {' / '.join(f'{p:.3f}' for p in prior)} {origin} enters the likelihood.")
     offsets = None if prior is None else tuple(math.log(p) for p in prior)
     estimator = SPoSE(slot_offsets=offsets)  # type: ignore[arg-type]
-    settings: dict[str, Any] = {"n_folds": folds, "over": over, "warm_start": warm_start, "seed": seed}
+    settings: dict[str, Any] = {"n_folds": folds, "over": over, "soft": soft, "warm_start": warm_start, "seed": seed}
     known = _finished(out, trials, {**settings, "l1": sorted(set(weights)), "slot_prior": prior})
     busy, remedy = "is in use by another selection", "wait for it, or choose another --out"
     with held_lock(make_folder(out) / ".lock", source=out, busy=busy, remedy=remedy):
@@ -100,7 +103,12 @@ def select(
         _write(out, result)
     for sentence in result.warnings:
         logger.warning("%s", sentence)
-    options = {"--n-stimuli": n_stimuli, "--slot-prior": slot_prior, "--no-slot-prior": no_slot_prior or None}
+    options = {
+        "--soft": soft or None,
+        "--n-stimuli": n_stimuli,
+        "--slot-prior": slot_prior,
+        "--no-slot-prior": no_slot_prior or None,
+    }
     fit = _fit_command(triplets, out, result.chosen, options)
     print("\n".join([*_lines(result), f"To fit the {result.rule} choice: {fit}"]))
     if json:

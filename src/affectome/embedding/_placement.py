@@ -72,7 +72,7 @@ def place_stimuli(
     space: pd.DataFrame,
     trials: TripletSet,
     *,
-    l1: float = 0.003,
+    l1: float,
     y: ArrayLike | None = None,
     slot_offsets: Sequence[float] | None = None,
     tol: float = 1e-8,
@@ -98,8 +98,8 @@ def place_stimuli(
     trials : TripletSet
         Answered trials. Those with exactly one stimulus that is not in the space are used.
     l1 : float
-        The weight :math:`\lambda`, as the space was learned with. At 0 a stimulus whose answers can be predicted
-        without error has no finite place.
+        The weight :math:`\lambda` that the space was learned with (`l1_` of a fitted SPoSE). At 0 a stimulus whose
+        answers can be predicted without error has no finite place.
     y : array of shape (n_trials, 3), optional
         Probabilities of the three slots, to learn from in place of the choices.
     slot_offsets : three numbers, optional

@@ -250,7 +250,7 @@ class _Work:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)  # it is in the table
                 model.fit(part.train, y)
-            accuracy, log_loss = self._score(model, part, threads)
+            accuracy, log_loss = self._score(model, part, l1, threads)
             yield {
                 "fold": fold,
                 "n_components": n_components,
@@ -262,7 +262,7 @@ class _Work:
                 "converged": model.converged_,
             }
 
-    def _score(self, model: SPoSE, part: Fold, threads: int | None) -> tuple[float, float]:
+    def _score(self, model: SPoSE, part: Fold, l1: float, threads: int | None) -> tuple[float, float]:
         weights = np.zeros((self.plan.trials.n_stimuli, model.n_components_))
         weights[part.stimuli] = model.embedding_
         offsets = model.get_params().get("slot_offsets")
@@ -274,7 +274,7 @@ class _Work:
                 row_of,
                 part.place.triplets,
                 answer_shares(part.place, part.place.probabilities if self.soft else None)[0],
-                l1=model.l1_,
+                l1=l1,
                 offsets=offsets,
                 n_jobs=threads,
             )
