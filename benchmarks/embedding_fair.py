@@ -40,7 +40,7 @@ def tune(run: Runner, minutes: float) -> Tuned:
         if time.perf_counter() > end:
             break
         tried += 1
-        visits = FEWEST_VISITS
+        visits = max(FEWEST_VISITS, visits_of_best // 4)
         while visits <= MOST_VISITS:
             seconds, value = run(setting, visits, 0)
             if value >= LEVEL and seconds < fastest:
