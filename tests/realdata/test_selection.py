@@ -19,10 +19,10 @@ def test_few_trials_want_sparsity(trials):
     quick = SPoSE(n_epochs=16, max_iter=10)
     found = select_embedding(trials[:60_000], components=(20,), l1=(0.003, 0.03), n_folds=2, estimator=quick, seed=0)
     assert found.best.l1 == found.one_se.l1 == 0.03
-    # Overfitting shows in the log loss long before it shows in the accuracy.
+    # Overfitting shows in the log loss, and hardly in the accuracy.
     loose, sparse = (found.summary.query("l1 == @w").iloc[0] for w in (0.003, 0.03))
     assert loose["log_loss"] > 1.3 * sparse["log_loss"]
-    assert 0 < sparse["accuracy"] - loose["accuracy"] < 0.06
+    assert abs(sparse["accuracy"] - loose["accuracy"]) < 0.03
 
 
 def test_videos_that_a_space_never_saw_are_placed_in_it(trials):
