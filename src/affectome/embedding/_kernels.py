@@ -258,6 +258,7 @@ def adam_steps(  # type: ignore[no-untyped-def]
     b2 = np.float32(beta2)
     penalty = np.float32(l1)
     lr = np.float32(rate)
+    tiny = np.float32(1e-30)
     losses = np.empty(gradients.shape[0], np.float64)
     for low in range(start, stop, batch):
         high = min(stop, low + batch)
@@ -288,6 +289,10 @@ def adam_steps(  # type: ignore[no-untyped-def]
                 slope = g[c] * mean
                 m = b1 * m_row[c] + (one - b1) * slope
                 v = b2 * v_row[c] + (one - b2) * slope * slope
+                # The moments of a weight that is 0 for good fade for ever; below float32's normal range every operation
+                # on them would take a hundred times as long.
+                m = m if abs(m) > tiny else zero
+                v = max(v, tiny) if v > zero else zero
                 m_row[c] = m
                 v_row[c] = v
                 moved = row[c] - lr * (m * correct1 + penalty) / (math.sqrt(v * correct2) + np.float32(1e-8))
