@@ -34,7 +34,8 @@ from affectome.triplets import TripletSet
 __all__ = ["VICE"]
 
 _STABLE = 0.25  # share of the epochs, the last ones, over which the number of components must not change
-_PARTS = 8  # buffers that the information is summed in
+_PARTS = 8  # buffers that the information is summed in, where they fit into so many numbers
+_ROOM = 32_000_000
 _CHUNK = 1_000_000
 _ALIKE = 0.6  # cosine of two components from which on it is tried whether they are one
 _SURE = 2.0  # a weight takes part in the calibration of its stimulus when it lies so many deviations above 0
@@ -51,7 +52,7 @@ class VICE(ChoiceEmbedding):
     with the spike-and-slab prior :math:`p = \pi N(0, \mathrm{spike}^2) + (1 - \pi) N(0, \mathrm{slab}^2)`. The weights
     are drawn anew for every step. A component is kept when more than `min_stimuli` stimuli have a weight whose
     :math:`P(x \le 0)` is rejected (Benjamini-Hochberg over the stimuli, at `alpha`): how many components there are is
-    found, not given.
+    found, not given. Half way, two components that are halves of one are put together, where that lowers the objective.
 
     Parameters
     ----------
@@ -223,7 +224,8 @@ class VICE(ChoiceEmbedding):
             weights down and where the weights of a stimulus are correlated. The trials of the fit: intervals
             calibrated on them. For every stimulus they undo the pull of the prior by one Newton step up the
             likelihood, the other stimuli fixed, and take their width from the inverse Fisher information of all its
-            weights that are clearly above 0; the other weights keep the interval of the posterior.
+            weights that are clearly above 0; the other weights keep the interval of the posterior. Probabilities are
+            counted as one choice a trial: they know more, so that these intervals are then too wide.
         level : float
             Coverage they aim at; what they reach on planted weights is in docs/vice.md.
         """
@@ -284,6 +286,12 @@ class VICE(ChoiceEmbedding):
             draw = mean + scale * rng.standard_normal(mean.shape)
             density = -0.5 * ((draw - mean) / scale) ** 2 - np.log(scale) - 0.5 * np.log(2 * np.pi)
             path.append(loss + float((density - prior.log_density(draw)).sum()) / n_trials)
+            if not np.isfinite(path[-1]):
+                raise InputError(
+                    f"the weights grew beyond all numbers in epoch {len(path)}",
+                    source="VICE",
+                    remedy="lower learning_rate",
+                )
             counts.append(int((supporting_stimuli(mean, scale, self.alpha) > self.min_stimuli).sum()))
             progress(len(path), epochs, detail=f"objective {path[-1]:.4f}, {counts[-1]} components")
         self.objective_path_, self.n_supported_path_ = np.array(path), np.array(counts)
@@ -336,13 +344,15 @@ class VICE(ChoiceEmbedding):
         self.support_, self.n_components_ = support[kept], len(kept)
         if self.n_components_ == 0:
             warnings.warn(
-                "No component is carried by enough stimuli: there are too few triplets.",
+                f"No component is carried by more than min_stimuli={self.min_stimuli} stimuli: there are too few "
+                "triplets, or nothing that the choices have in common.",
                 ConvergenceWarning,
                 stacklevel=3,
             )
         elif not self.converged_:
             warnings.warn(
-                f"VICE stopped after {self.n_epochs_} epochs while the number of components was still changing.",
+                f"VICE ended while the number of components was still changing; allow more than "
+                f"n_epochs={self.n_epochs_}.",
                 ConvergenceWarning,
                 stacklevel=3,
             )
@@ -370,7 +380,8 @@ class VICE(ChoiceEmbedding):
         """Fisher information of the trials about each stimulus, (n_stimuli, p, p)."""
         p = self.n_components_
         offsets = centred_offsets(self.slot_offsets)
-        parts = np.zeros((_PARTS, trials.n_stimuli, p, p))
+        count = min(max(_ROOM // max(trials.n_stimuli * p * p, 1), 1), _PARTS)  # by the problem alone, never by threads
+        parts = np.zeros((count, trials.n_stimuli, p, p))
         weights = np.ascontiguousarray(self.embedding_, np.float32)
         for start in range(0, len(trials.triplets), _CHUNK):
             rows = trials.triplets[start : start + _CHUNK]
