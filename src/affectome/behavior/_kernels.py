@@ -44,8 +44,8 @@ def fill_predicted_rsm(strength, partial, out):  # type: ignore[no-untyped-def]
         row = np.int64(number)
         for j in range(row):
             total = 0.0
-            for part in range(parts):
-                total += partial[part, row, j]
+            for addend in range(parts):
+                total += partial[addend, row, j]
             out[row, j] = strength[row, j] * total / (n - 2)
     for diagonal in range(n):
         out[diagonal, diagonal] = np.nan

@@ -72,7 +72,9 @@ def as_trials(
         triplets, targets = shown[rows], probabilities[rows]
     elif answers.shape == (n,):
         choice = check_choice(answers, n)
-        if in_slots:
+        if y is None and not isinstance(X, TripletSet):  # odd last as it is
+            triplets, targets = shown, np.empty((0, 3), np.float32)
+        elif in_slots:
             rows = np.flatnonzero(choice != UNANSWERED)
             triplets, targets = shown[rows], np.eye(3, dtype=np.float32)[choice[rows]]
         else:

@@ -178,7 +178,9 @@ def check_indices(
         return np.empty((0, 3), np.int32)
     if array.dtype.kind not in "iuf":
         raise InputError("the triplets are not numbers", source=source, remedy="give stimulus indices")
-    broken = np.flatnonzero((~np.isfinite(array) | (array != np.round(array))).any(axis=1))
+    broken = np.empty(0, np.intp)
+    if array.dtype.kind == "f":
+        broken = np.flatnonzero((~np.isfinite(array) | (array != np.round(array))).any(axis=1))
     if len(broken):
         raise InputError(
             "a stimulus index is no whole number",
@@ -187,8 +189,8 @@ def check_indices(
             remedy="give three stimulus indices",
         )
     limit = np.iinfo(np.int32).max if n_stimuli is None else n_stimuli
-    wrong = np.flatnonzero(((array < 0) | (array >= limit)).any(axis=1))
-    if len(wrong):
+    if array.min() < 0 or array.max() >= limit:
+        wrong = np.flatnonzero(((array < 0) | (array >= limit)).any(axis=1))
         row = array[wrong[0]]
         bad = int(row[(row < 0) | (row >= limit)][0])
         known = f"there are {n_stimuli} stimuli, counted from 0" if n_stimuli is not None else "indices start at 0"
