@@ -34,6 +34,7 @@ from affectome.triplets import TripletSet
 __all__ = ["VICE"]
 
 _STABLE = 0.25  # share of the epochs, the last ones, over which the number of components must not change
+_REST = 3  # and no fewer than so many
 _PARTS = 8  # buffers that the information is summed in, where they fit into so many numbers
 _ROOM = 32_000_000
 _CHUNK = 1_000_000
@@ -100,7 +101,7 @@ class VICE(ChoiceEmbedding):
         Loss along each epoch plus the divergence after it.
     n_epochs_ : int
     converged_ : bool
-        The number of components did not change over the last quarter of the epochs.
+        The number of components did not change over the last quarter of the epochs, and three at least.
     n_stimuli_, ids_, n_trials_, n_dropped_
         As for :class:`SPoSE`.
 
@@ -283,20 +284,20 @@ class VICE(ChoiceEmbedding):
             engine.shuffle()
             loss = sum(engine.descend(leg) for leg in legs) / n_trials
             mean, scale = engine.weights.astype(np.float64), engine.scales.astype(np.float64)
-            draw = mean + scale * rng.standard_normal(mean.shape)
-            density = -0.5 * ((draw - mean) / scale) ** 2 - np.log(scale) - 0.5 * np.log(2 * np.pi)
-            path.append(loss + float((density - prior.log_density(draw)).sum()) / n_trials)
-            if not np.isfinite(path[-1]):
+            if not (np.isfinite(mean).all() and np.isfinite(scale).all() and scale.all()):
                 raise InputError(
-                    f"the weights grew beyond all numbers in epoch {len(path)}",
+                    f"the weights grew beyond all numbers in epoch {len(path) + 1}",
                     source="VICE",
                     remedy="lower learning_rate",
                 )
+            draw = mean + scale * rng.standard_normal(mean.shape)
+            density = -0.5 * ((draw - mean) / scale) ** 2 - np.log(scale) - 0.5 * np.log(2 * np.pi)
+            path.append(loss + float((density - prior.log_density(draw)).sum()) / n_trials)
             counts.append(int((supporting_stimuli(mean, scale, self.alpha) > self.min_stimuli).sum()))
             progress(len(path), epochs, detail=f"objective {path[-1]:.4f}, {counts[-1]} components")
         self.objective_path_, self.n_supported_path_ = np.array(path), np.array(counts)
         self.objective_, self.n_epochs_ = path[-1], epochs
-        self.converged_ = len(set(counts[-max(2, round(_STABLE * epochs)) :])) == 1 and epochs > 1
+        self.converged_ = len(set(counts[-max(_REST, round(_STABLE * epochs)) :])) == 1 and epochs >= _REST
         return engine
 
     def _unite_halves(self, engine: VariationalEngine, prior: Prior, n_trials: int) -> None:
