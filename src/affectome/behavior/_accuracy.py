@@ -9,13 +9,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from affectome._seeds import named_seed
-from affectome.behavior._bootstrap import bootstrap_share, resampled_sums
+from affectome.behavior._bootstrap import bootstrap_share, defined_interval, resampled_sums
 from affectome.behavior._ceiling import (
     ESTIMATES,
     CeilingEstimates,
     ceiling_estimates,
     explained_share,
-    interval_of,
     noise_ceiling,
     repeat_counts,
     repeat_sums,
@@ -176,7 +175,7 @@ def explained_accuracy(
         sums += resampled_sums(totals[member == kind], n_boot=n_boot, seed=named_seed(seed, "explained", str(kind)))
     observed, draws = _shares(totals.sum(axis=0)[None])[0], _shares(sums)
     rows = [
-        (value, *((np.nan, np.nan) if np.isnan(value) else interval_of(column, level)))
+        (value, *((np.nan, np.nan) if np.isnan(value) else defined_interval(column, level)))
         for value, column in zip(observed.tolist(), draws.T, strict=True)
     ]
     table = pd.DataFrame(rows, columns=["value", "ci_low", "ci_high"], index=pd.Index(_ENDS, name="ceiling"))

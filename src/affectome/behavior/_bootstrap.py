@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from affectome.errors import InputError
 
-__all__ = ["Share", "bootstrap_share", "check_bootstrap", "percentile_interval", "resampled_sums"]
+__all__ = ["Share", "bootstrap_share", "check_bootstrap", "defined_interval", "percentile_interval", "resampled_sums"]
 
 _CELLS = 2**24  # counts drawn at once, whatever the number of kinds of unit
 
@@ -84,3 +84,18 @@ def percentile_interval(draws: NDArray[np.float64], level: float) -> tuple[float
     tail = (1 - level) / 2
     low, high = np.quantile(draws, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def defined_interval(draws: NDArray[np.float64], level: float, *, whole: bool = False) -> tuple[float, float]:
+    """Percentile interval of the draws; none (NaN) where more of them are undefined than a tail holds.
+
+    Of `whole` numbers, both ends are numbers that were drawn.
+    """
+    defined = draws[~np.isnan(draws)]
+    tail = (1 - level) / 2
+    if len(draws) - len(defined) > len(draws) * tail:
+        return np.nan, np.nan
+    if whole:
+        low, high = np.quantile(defined, [tail, 1 - tail], method="inverted_cdf")
+        return float(low), float(high)
+    return percentile_interval(defined, level)

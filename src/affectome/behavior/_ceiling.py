@@ -24,7 +24,6 @@ __all__ = [
     "ceiling_estimates",
     "explained_share",
     "guessing_modal",
-    "interval_of",
     "leave_one_out_scores",
     "modal_scores",
     "noise_ceiling",
@@ -355,14 +354,6 @@ def explained_share(agreement: Floats, ceiling: Floats) -> Floats:
     """(agreement - 1/3) / (ceiling - 1/3); NaN where the ceiling is not above chance."""
     above = np.where(ceiling > CHANCE + 1e-12, ceiling - CHANCE, np.nan)
     return (agreement - CHANCE) / above
-
-
-def interval_of(draws: Floats, level: float) -> tuple[float, float]:
-    """Percentile interval; none (NaN) where more draws are undefined than a tail holds."""
-    defined = draws[~np.isnan(draws)]
-    if len(draws) - len(defined) > len(draws) * (1 - level) / 2:
-        return np.nan, np.nan
-    return percentile_interval(defined, level)
 
 
 # What speaks against the numbers

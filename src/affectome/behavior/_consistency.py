@@ -12,13 +12,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from affectome.behavior._bootstrap import check_bootstrap, resampled_sums
+from affectome.behavior._bootstrap import check_bootstrap, defined_interval, resampled_sums
 from affectome.behavior._ceiling import (
     CHANCE,
     NoiseCeiling,
     agreement_scores,
     explained_share,
-    interval_of,
     leave_one_out_scores,
     modal_scores,
 )
@@ -275,7 +274,12 @@ def _ceiling(
         return None
     lower, upper = (float(observed[end][0]) for end in ("lower", "upper"))
     return NoiseCeiling(
-        lower, *interval_of(draws["lower"], level), upper, *interval_of(draws["upper"], level), n_triplets, n_answers
+        lower,
+        *defined_interval(draws["lower"], level),
+        upper,
+        *defined_interval(draws["upper"], level),
+        n_triplets,
+        n_answers,
     )
 
 
@@ -286,11 +290,11 @@ def _table(
     for column, name in enumerate([*names, "people"] if people else names):
         row: dict[str, Any] = {"name": name, "kind": "model" if column < len(names) else "people"}
         row["agreement"] = observed["agreement"][0, column]
-        row["ci_low"], row["ci_high"] = interval_of(draws["agreement"][:, column], level)
+        row["ci_low"], row["ci_high"] = defined_interval(draws["agreement"][:, column], level)
         row["on_repeated"] = observed["on_repeated"][0, column]
         for score in ("of_lower_ceiling", "of_upper_ceiling"):
             value = observed[score][0, column]
-            low, high = (np.nan, np.nan) if np.isnan(value) else interval_of(draws[score][:, column], level)
+            low, high = (np.nan, np.nan) if np.isnan(value) else defined_interval(draws[score][:, column], level)
             row |= {score: value, f"{score}_ci_low": low, f"{score}_ci_high": high}
         rows.append(row)
     return pd.DataFrame(rows)
@@ -302,7 +306,7 @@ def _differences(
     rows = []
     for (i, first), (j, second) in combinations(enumerate(names), 2):
         value, resampled = (source["agreement"][:, i] - source["agreement"][:, j] for source in (observed, draws))
-        rows.append((first, second, float(value[0]), *interval_of(resampled, level)))
+        rows.append((first, second, float(value[0]), *defined_interval(resampled, level)))
     return pd.DataFrame(rows, columns=["first", "second", "value", "ci_low", "ci_high"])
 
 

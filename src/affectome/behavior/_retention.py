@@ -10,11 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from affectome._progress import Progress, silent
-from affectome.behavior._bootstrap import check_bootstrap, percentile_interval, resampled_sums
+from affectome.behavior._bootstrap import check_bootstrap, defined_interval, percentile_interval, resampled_sums
 from affectome.behavior._rsm import FLAT, Third, predicted_rsm
 from affectome.behavior._rsm_agreement import (
     asked_pairs,
-    defined_interval,
     pearson_over_draws,
     same_stimuli,
     stimulus_draws,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from affectome._progress import Progress, silent
 from affectome._tables import cut_short
-from affectome.behavior._bootstrap import check_bootstrap, percentile_interval
+from affectome.behavior._bootstrap import check_bootstrap, defined_interval
 from affectome.behavior._rsm import FLAT
 from affectome.errors import InputError
 
@@ -19,7 +19,6 @@ __all__ = [
     "PairCorrelation",
     "RSMAgreement",
     "asked_pairs",
-    "defined_interval",
     "pearson_over_draws",
     "rsm_agreement",
     "rsm_order",
@@ -278,21 +277,6 @@ def _weighted_ranks(values: Floats) -> Callable[[Floats], Floats]:
         return middle[:, group_of]
 
     return ranks
-
-
-def defined_interval(draws: Floats, level: float, *, whole: bool = False) -> tuple[float, float]:
-    """Percentile interval of the draws; none (NaN) where more of them are undefined than a tail holds.
-
-    Of `whole` numbers, both ends are numbers that were drawn.
-    """
-    defined = draws[~np.isnan(draws)]
-    tail = (1 - level) / 2
-    if len(draws) - len(defined) > len(draws) * tail:
-        return np.nan, np.nan
-    if whole:
-        low, high = np.quantile(defined, [tail, 1 - tail], method="inverted_cdf")
-        return float(low), float(high)
-    return percentile_interval(defined, level)
 
 
 def _permutation_p(one: Floats, two: Floats, n_permutations: int, rng: np.random.Generator) -> tuple[float, float]:

@@ -68,9 +68,7 @@ def fit(
     trials = read_triplets(triplets, stimuli=n_stimuli)
     if soft and trials.probabilities is None:
         raise InputError("holds no probabilities", source=triplets, remedy="leave out --soft, or export them")
-    prior, origin = _slot_prior(trials, slot_prior, no_slot_prior)
-    if prior is not None and not quiet:
-        print(f"The slot prior {' / '.join(f'{p:.3f}' for p in prior)} {origin} enters the likelihood.")
+    prior = chosen_slot_prior(trials, slot_prior, no_slot_prior, quiet=quiet)
     model = _estimator(method, components, l1, device, seed, jobs, prior)
     with about(triplets), work_progress("fitting", quiet) as progress:
         model.fit(trials, trials.probabilities if soft else None, progress=progress)
@@ -123,16 +121,14 @@ def _estimator(
 ) -> SPoSE | VICE:
     from affectome.embedding import VICE, SPoSE
 
-    common: dict[str, Any] = {"random_state": seed, "n_jobs": jobs}
-    if prior is not None:
-        common["slot_offsets"] = tuple(math.log(p) for p in prior)
+    common: dict[str, Any] = {"random_state": seed, "n_jobs": jobs, "slot_offsets": log_offsets(prior)}
     if method == "vice":
         return VICE(components or 60, **common)
     return SPoSE(components or 30, l1, device=device, **common)
 
 
-def _slot_prior(trials: TripletSet, given: str | None, refused: bool) -> tuple[list[float] | None, str]:
-    """The slot prior that a fit uses, or None, and where it is from: the option first, then the file."""
+def chosen_slot_prior(trials: TripletSet, given: str | None, refused: bool, *, quiet: bool) -> list[float] | None:
+    """The slot prior that a fit uses, or None: that of the option first, then that of the file; says which it is."""
     from affectome.collection import check_slot_prior, undivided_slot_prior
 
     if given is not None:
@@ -144,6 +140,20 @@ def _slot_prior(trials: TripletSet, given: str | None, refused: bool) -> tuple[l
             numbers = []
         if len(numbers) != 3:
             raise InputError(f"--slot-prior {given} is not three numbers", remedy="give them as 0.5,0.3,0.2")
-        return check_slot_prior(numbers).tolist(), "of --slot-prior"
-    known = None if refused else undivided_slot_prior(trials)
-    return (None, "") if known is None else (known.tolist(), "of the file")
+        prior, origin = check_slot_prior(numbers).tolist(), "of --slot-prior"
+    else:
+        known = None if refused else undivided_slot_prior(trials)
+        if known is None:
+            return None
+        prior, origin = known.tolist(), "of the file"
+    if not quiet:
+        print(f"The slot prior {' / '.join(f'{p:.3f}' for p in prior)} {origin} enters the likelihood.")
+    return list(prior)
+
+
+def log_offsets(prior: list[float] | None) -> tuple[float, float, float] | None:
+    """A slot prior as the estimators take it."""
+    if prior is None:
+        return None
+    first, second, third = (math.log(p) for p in prior)
+    return first, second, third

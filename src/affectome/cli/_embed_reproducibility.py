@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -169,7 +168,7 @@ def _fitted(
 ) -> dict[str, pd.DataFrame]:
     """The space of every seed, from the folder where it is there, and fitted into it where it is not."""
     from affectome._files import file_digest
-    from affectome.cli._embed import _slot_prior
+    from affectome.cli._embed import chosen_slot_prior, log_offsets
     from affectome.embedding import SPoSE, fit_seeds
     from affectome.spaces import read_space, write_space
     from affectome.triplets import read_triplets
@@ -178,9 +177,7 @@ def _fitted(
         raise InputError(f"{len(files)} triplet files are named", remedy="name one, or say --runs for fitted spaces")
     source = Path(files[0])
     trials = read_triplets(source, stimuli=n_stimuli)
-    prior, origin = _slot_prior(trials, *slot_prior)
-    if prior is not None and not quiet:
-        print(f"The slot prior {' / '.join(f'{p:.3f}' for p in prior)} {origin} enters the likelihood.")
+    prior = chosen_slot_prior(trials, *slot_prior, quiet=quiet)
     settings = {"method": "spose", "components": components, "l1": l1, "slot_prior": prior, "n_stimuli": n_stimuli}
     settings |= {"triplets": file_digest(source), "affectome": affectome.__version__}
     path = {seed: folder / f"seed_{seed:02d}.parquet" for seed in seeds}
@@ -197,8 +194,7 @@ def _fitted(
         write_space(path[seed], model.to_space(trials.ids), {"settings": {**settings, "seed": seed}, **_facts(model)})
 
     if missing:
-        offsets = None if prior is None else tuple(math.log(p) for p in prior)
-        model = SPoSE(components, l1, slot_offsets=offsets)  # type: ignore[arg-type]
+        model = SPoSE(components, l1, slot_offsets=log_offsets(prior))
         with work_progress("fitting", quiet) as progress:
             fit_seeds(model, trials, missing, n_jobs=jobs, finished=keep, progress=progress)
     # All are read back, so that runs fitted now and runs found give the same numbers.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from affectome.cli._common import Jobs, Json, LogFile, Quiet, about, command, print_json, start_logging, work_progress
-from affectome.cli._embed import _slot_prior
+from affectome.cli._embed import chosen_slot_prior, log_offsets
 from affectome.errors import InputError
 
 if TYPE_CHECKING:
@@ -74,11 +73,8 @@ def select(
 
     counts, weights = _numbers(components, int, "--components"), _numbers(l1, float, "--l1")
     trials = read_triplets(triplets, stimuli=n_stimuli)
-    prior, origin = _slot_prior(trials, slot_prior, no_slot_prior)
-    if prior is not None and not quiet:
-        print(f"The slot prior {' / '.join(f'{p:.3f}' for p in prior)} {origin} enters the likelihood.")
-    offsets = None if prior is None else tuple(math.log(p) for p in prior)
-    estimator = SPoSE(slot_offsets=offsets)  # type: ignore[arg-type]
+    prior = chosen_slot_prior(trials, slot_prior, no_slot_prior, quiet=quiet)
+    estimator = SPoSE(slot_offsets=log_offsets(prior))
     settings: dict[str, Any] = {"n_folds": folds, "over": over, "soft": soft, "warm_start": warm_start, "seed": seed}
     known = _finished(out, trials, {**settings, "l1": sorted(set(weights)), "slot_prior": prior})
     busy, remedy = "is in use by another selection", "wait for it, or choose another --out"
