@@ -49,7 +49,6 @@ CEILINGS = (0.74, 0.84)
 SIZES = tuple(250 * 2**k for k in range(10))  # to 128,000
 L1_GRID = (0.003, 0.01, 0.03, 0.06, 0.1, 0.15)  # with 0.2 every component vanishes
 LEVELS = (0.90, 0.95)
-ENOUGH = 0.97  # beyond which no more trials are asked
 FEW = 4000  # below so many trials l1 is chosen by three folds, from there on by one held-out fifth
 IDIOSYNCRASY = 0.5  # log units; with 1, no number of trials brings r to .90
 
@@ -241,7 +240,7 @@ def measure(condition: str, ceiling: float, seed: int, choice: str) -> Curve:
         curve.sizes.append(size)
         curve.r.append(r)
         curve.l1.append(l1)
-        if curve.r[-1] >= ENOUGH or curve.flat:
+        if curve.r[-1] >= LEVELS[-1] or curve.flat:
             break
     return curve
 
