@@ -237,25 +237,46 @@ def test_intervals_are_those_of_the_gaussians_and_widen_with_the_level(fit, tria
     assert (widths[0][clear] < widths[1][clear]).all() and (widths[1][clear] < widths[2][clear]).all()
 
 
-def test_calibration_is_one_newton_step_of_each_stimulus(fit, trials, gradient_twin):
-    # Of a stimulus whose clear weights are known, by the likelihood's slope and its second differences.
-    odd_last = as_trials(trials).triplets
-    q = np.tile([0.0, 0.0, 1.0], (len(odd_last), 1))
-    x, i = fit.embedding_.astype(np.float64), int(np.argmax((fit.loc_ > 2 * fit.scale_).sum(axis=1)))
-    sure, h = np.flatnonzero(fit.loc_[i] > 2 * fit.scale_[i]), 1e-5
-    slope = -gradient_twin(x, odd_last, q)[i, sure] * len(odd_last)
-    curvature = np.empty((len(sure), len(sure)))
-    for a, column in enumerate(sure):
-        up, down = x.copy(), x.copy()
-        up[i, column] += h
-        down[i, column] -= h
-        sides = [gradient_twin(moved, odd_last, q)[i, sure] * len(odd_last) for moved in (up, down)]
-        curvature[a] = (sides[0] - sides[1]) / (2 * h)
-    covariance = np.linalg.inv(curvature)
-    width = np.sqrt(np.maximum(np.diag(covariance), fit.scale_[i, sure] ** 2))
-    low, high = fit.weight_intervals(trials)
-    np.testing.assert_allclose((low + high)[i, sure] / 2, fit.loc_[i, sure] + covariance @ slope, atol=2e-3)
-    np.testing.assert_allclose((high - low)[i, sure] / 2, norm.ppf(0.975) * width, rtol=1e-3)
+def test_calibration_puts_clear_weights_where_the_likelihood_is_highest(fit, trials, gradient_twin):
+    given, loc, scale = as_trials(trials), fit.loc_.astype(np.float64), fit.scale_.astype(np.float64)
+    centre, width = fit._calibrated(given, loc, scale)
+    clear = loc > 2 * scale
+    assert np.array_equal(centre[~clear], loc[~clear]) and np.array_equal(width[~clear], scale[~clear])
+    x, n_trials, q = np.maximum(centre, 0), 6_000, np.tile([0.0, 0.0, 1.0], (6_000, 1))
+
+    def slope(at):
+        return -gradient_twin(at, given.triplets, q) * n_trials
+
+    # The normal of ten slabs is all that is left of the prior.
+    assert np.abs((slope(x) - x / 100) * width)[clear].max() < 0.02
+    assert np.abs((slope(fit.embedding_.astype(np.float64)) * width)[clear]).max() > 0.3
+    # Width: second differences of the likelihood by the clear weights of one stimulus, the one with most of them.
+    i = int(clear.sum(axis=1).argmax())
+    own, h = np.flatnonzero(clear[i]), 1e-5
+    information = np.empty((len(own), len(own)))
+    for row, column in enumerate(own):
+        sides = [x.copy(), x.copy()]
+        sides[0][i, column] -= h
+        sides[1][i, column] += h
+        information[row] = np.subtract(*(slope(side)[i, own] for side in sides)) / (2 * h)
+    deviation = np.sqrt(np.diag(np.linalg.inv(information + np.eye(len(own)) / 100)))
+    np.testing.assert_allclose(width[i, own], np.maximum(deviation, scale[i, own]), rtol=1e-3)
+    low, high = fit.weight_intervals(trials, level=0.5)
+    reach = norm.ppf(0.75) * width
+    np.testing.assert_allclose(low, np.maximum(centre - reach, 0), atol=1e-5)
+    np.testing.assert_allclose(high, np.maximum(centre + reach, 0), atol=1e-5)
+
+
+def test_calibration_undoes_a_prior_that_is_far_too_narrow():
+    study = simulate_emotions(60, 3, strength=4.0, seed=1)  # weights of 2.4 to 5.6, and a slab of 1
+    trials = study.sample_answers(8_000, seed=4)
+    model = VICE(8, random_state=0).fit(trials)
+    space, truth = model.to_space(), study.planted.to_numpy()
+    where = [space.columns.get_loc(name) for name in match_components(space, study.planted).match]
+    held = []
+    for low, high in (model.weight_intervals(), model.weight_intervals(trials)):
+        held.append(((low[:, where] <= truth) & (truth <= high[:, where]))[truth > 0.3].mean())
+    assert held[0] < 0.3 and held[1] > 0.8
 
 
 @pytest.mark.parametrize("level", [0, 1, 95])

@@ -12,6 +12,7 @@ from scipy.special import ndtri
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
+from threadpoolctl import threadpool_limits
 
 from affectome._numba import kernel_threads
 from affectome._progress import Progress, silent
@@ -39,6 +40,8 @@ _PARTS = 8  # buffers that the information is summed in, where they fit into so 
 _ROOM = 32_000_000
 _CHUNK = 1_000_000
 _ALIKE = 0.6  # cosine of two components from which on it is tried whether they are one
+_FLAT = 10.0  # slabs: deviation of the normal that bounds what no choice bounds, while intervals are calibrated
+_MOST_PASSES = 100  # over the trials, to the highest likelihood; some twenty are usual
 _SURE = 2.0  # a weight takes part in the calibration of its stimulus when it lies so many deviations above 0
 
 
@@ -223,10 +226,11 @@ class VICE(ChoiceEmbedding):
         X, y
             None: the credible intervals of the mean-field posterior. They are too narrow where the prior pulls large
             weights down and where the weights of a stimulus are correlated. The trials of the fit: intervals
-            calibrated on them. For every stimulus they undo the pull of the prior by one Newton step up the
-            likelihood, the other stimuli fixed, and take their width from the inverse Fisher information of all its
-            weights that are clearly above 0; the other weights keep the interval of the posterior. Probabilities are
-            counted as one choice a trial: they know more, so that these intervals are then too wide.
+            calibrated on them. The weights that are clearly above 0 are put where the likelihood is highest, the others
+            held, which undoes the pull of the prior (all but that of a slab ten times as wide, for what no choice
+            bounds); their width comes from the inverse Fisher information of those of one stimulus. The other weights
+            keep the interval of the posterior. Probabilities are counted as one choice a trial: they know more, so that
+            these intervals are then too wide.
         level : float
             Coverage they aim at; what they reach on planted weights is in docs/vice.md.
         """
@@ -361,29 +365,59 @@ class VICE(ChoiceEmbedding):
     def _calibrated(
         self, trials: Trials, centre: NDArray[np.float64], width: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Centre and width of the intervals after one Newton step of each stimulus."""
-        engine = KernelEngine(
-            trials, self.embedding_, l1=0.0, offsets=centred_offsets(self.slot_offsets),
-            rng=np.random.default_rng(0), batch=1, n_jobs=self.n_jobs,
-        )  # fmt: skip
-        _, gradient = engine.value_and_gradient(self.embedding_.astype(np.float64))
-        slope = -gradient * len(trials.triplets)
-        information = self._information(trials)
-        centre, width = centre.copy(), width.copy()
-        for i, sure in enumerate(centre > _SURE * width):
-            if sure.any():
-                covariance = np.linalg.pinv(information[i][np.ix_(sure, sure)], hermitian=True)
-                centre[i, sure] += covariance @ slope[i, sure]
-                width[i, sure] = np.sqrt(np.maximum(np.diag(covariance), width[i, sure] ** 2))
+        """Centre and width of the intervals, of weights clearly above 0 by the likelihood of `trials`."""
+        sure = centre > _SURE * width
+        if not sure.any():
+            return centre, width
+        precision = (_FLAT * self.slab) ** -2
+        centre = centre.copy()
+        centre[sure] = self._likeliest(trials, np.maximum(centre, 0), width, sure, precision)
+        weights = np.maximum(centre, 0).astype(np.float32)
+        information, width = self._information(trials, weights), width.copy()
+        for i in np.flatnonzero(sure.any(axis=1)):
+            own = sure[i]
+            known = information[i][np.ix_(own, own)] + precision * np.eye(own.sum())
+            width[i, own] = np.sqrt(np.maximum(np.diag(np.linalg.inv(known)), width[i, own] ** 2))
         return centre, width
 
-    def _information(self, trials: Trials) -> NDArray[np.float64]:
+    def _likeliest(
+        self,
+        trials: Trials,
+        weights: NDArray[np.float64],
+        unit: NDArray[np.float64],
+        free: NDArray[np.bool_],
+        precision: float,
+    ) -> NDArray[np.float64]:
+        """The free weights where the likelihood, times a normal of that precision, is highest; the others stay."""
+        from scipy.optimize import minimize
+
+        engine = KernelEngine(
+            trials, weights.astype(np.float32), l1=0.0, offsets=centred_offsets(self.slot_offsets),
+            rng=np.random.default_rng(0), batch=1, n_jobs=self.n_jobs,
+        )  # fmt: skip
+        n_trials, at, step = len(trials.triplets), weights.copy(), unit[free]
+
+        def objective(moved: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+            at[free] = weights[free] + step * moved  # in units of the deviations, so that all are of one size
+            loss, gradient = engine.value_and_gradient(at)
+            pull = precision * at[free]
+            return n_trials * loss + 0.5 * float(pull @ at[free]), step * (n_trials * gradient[free] + pull)
+
+        bounds = [(-weight / size, None) for weight, size in zip(weights[free], step, strict=True)]
+        options = {"maxiter": _MOST_PASSES, "ftol": 1e-9, "gtol": 1e-3}
+        with threadpool_limits(1, user_api="blas"):  # so that the bits do not depend on how many there are
+            found = minimize(
+                objective, np.zeros(len(step)), jac=True, method="L-BFGS-B", bounds=bounds, options=options
+            )
+        likeliest: NDArray[np.float64] = weights[free] + step * found.x
+        return likeliest
+
+    def _information(self, trials: Trials, weights: NDArray[np.float32]) -> NDArray[np.float64]:
         """Fisher information of the trials about each stimulus, (n_stimuli, p, p)."""
-        p = self.n_components_
+        p = weights.shape[1]
         offsets = centred_offsets(self.slot_offsets)
         count = min(max(_ROOM // max(trials.n_stimuli * p * p, 1), 1), _PARTS)  # by the problem alone, never by threads
         parts = np.zeros((count, trials.n_stimuli, p, p))
-        weights = np.ascontiguousarray(self.embedding_, np.float32)
         for start in range(0, len(trials.triplets), _CHUNK):
             rows = trials.triplets[start : start + _CHUNK]
             logit = slot_similarities(weights, rows, n_jobs=self.n_jobs) + offsets
