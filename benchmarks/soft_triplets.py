@@ -13,7 +13,7 @@ jittered (noise of so many log units on every logit of every trial), or nothing 
 the hard fits are always drawn from the true probabilities, which favours them. Last, judges outside the model: every
 pair of stimuli has an idiosyncrasy of half a log unit that no embedding holds.
 
-    python benchmarks/soft_triplets.py                  # about 25 minutes on one core
+    python benchmarks/soft_triplets.py                  # about an hour on one core; --jobs 2 halves it
     python benchmarks/soft_triplets.py --seeds 2 --only hard exact
 
 The last line is JSON: soft_ratio_90_74 (trials of soft over hard at r = .90, ceiling .74) and its like, and every
