@@ -11,7 +11,7 @@ in it. VICE's seconds are given as a ratio to SPoSE's with 60 components at the 
 The second table brings in the divergence gradually: over the first 0, 30 or 60% of the epochs its weight rises from 0
 to 1. The third lets the halves of split components stand.
 
-    python benchmarks/vice_coverage.py                  # about 15 minutes on one core
+    python benchmarks/vice_coverage.py                  # about 10 minutes on one core
     python benchmarks/vice_coverage.py --seeds 1 --only worlds
 
 The last line is JSON: coverage_mean_field, coverage_calibrated (planted weights above .3, over all worlds), the lowest
