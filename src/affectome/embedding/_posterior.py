@@ -20,7 +20,7 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 _CHUNK = 200_000  # trials whose moments are held at once
-_NODES = 24  # of the Gauss-Hermite rule; the divergence of a Gaussian across both parts is then right to 1e-3
+_NODES = 24  # of the Gauss-Hermite rule: right to 2e-3 for deviations up to .6, which the default prior has at most
 _PROBIT = math.pi / 8  # a logistic of a normal number is close to a logistic of its mean over sqrt(1 + pi/8 variance)
 
 
