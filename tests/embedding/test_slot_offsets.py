@@ -123,7 +123,7 @@ def test_relabelled_slots_with_relabelled_offsets_are_the_same_problem(biased):
     ids=["array", "imported set", "imported set with y"],
 )
 def test_offsets_without_the_order_shown_are_refused(X, y):
-    with pytest.raises(InputError, match=r"SPoSE: slot offsets need the order in which .* or leave slot_offsets out\."):
+    with pytest.raises(InputError, match=r"slot offsets need the order in which .* or leave slot_offsets out\."):
         SPoSE(2, slot_offsets=OFFSETS).fit(X, y)
     assert SPoSE(1, random_state=0, prune=0.0).fit(X, y).n_trials_ >= 1  # without them all is well
 

@@ -101,7 +101,8 @@ def is_count(value: Any, least: int = 1) -> bool:
 
 def is_size(value: Any, least: float = 0.0) -> bool:
     """Whether `value` is a finite number of at least `least`."""
-    return isinstance(value, Real) and not isinstance(value, bool) and least <= float(value) < np.inf
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    return number and bool(np.isfinite(value)) and float(value) >= least
 
 
 def is_offsets(value: Any) -> bool:

@@ -255,7 +255,7 @@ class SPoSE(ChoiceEmbedding):
             "tol": self.tol is None or is_size(self.tol),
             "prune": is_size(self.prune),
             "n_init": is_count(self.n_init),
-            "init": pair and is_size(self.init[0], -np.inf) and is_size(self.init[1]) and np.isfinite(self.init[0]),
+            "init": pair and is_size(self.init[0], -np.inf) and is_size(self.init[1]),
             "slot_offsets": is_offsets(self.slot_offsets),
             "device": isinstance(self.device, str),
             "n_jobs": self.n_jobs is None or self.n_jobs == -1 or is_count(self.n_jobs),

@@ -91,7 +91,6 @@ def _refuse_odd_last(X: TripletSet | ArrayLike, y: ArrayLike | None) -> None:
     if unknown:
         raise InputError(
             "slot offsets need the order in which each triplet was shown, and odd-last triplets do not keep it",
-            source="SPoSE",
             remedy="give the triplets in the order shown with the slot of the odd one, or leave slot_offsets out",
         )
 

@@ -260,7 +260,7 @@ class VICE(ChoiceEmbedding):
             "learning_rate": is_size(self.learning_rate, 1e-30),
             "batch_size": self.batch_size is None or is_count(self.batch_size),
             "n_epochs": self.n_epochs is None or is_count(self.n_epochs),
-            "init": pair and is_size(self.init[0], -np.inf) and is_size(self.init[1]) and np.isfinite(self.init[0]),
+            "init": pair and is_size(self.init[0], -np.inf) and is_size(self.init[1]),
             "init_scale": is_size(self.init_scale, 1e-6),
             "slot_offsets": is_offsets(self.slot_offsets),
             "n_jobs": self.n_jobs is None or self.n_jobs == -1 or is_count(self.n_jobs),
