@@ -8,7 +8,7 @@ import pytest
 
 from affectome import VICE, SPoSE, read_weights, simulate_emotions
 from affectome.spaces import read_space
-from affectome.triplets import write_triplets
+from affectome.triplets import TripletSet, read_triplets, write_triplets
 
 TRIALS = simulate_emotions(30, 3, seed=0).sample_answers(4000, seed=1)
 
@@ -29,7 +29,7 @@ def test_the_space_is_that_of_the_estimator_and_its_file_says_how_it_was_made(ru
     model = SPoSE(5, random_state=2).fit(TRIALS)
     space = read_space(tmp_path / "s.parquet")
     assert np.array_equal(space.to_numpy(), model.embedding_)
-    assert told["l1"] == model.l1_ == space.attrs["settings"]["l1"] == 4 * 30 / 4000
+    assert told["l1"] == model.l1_ == space.attrs["settings"]["l1"] == pytest.approx(4 * 30 / 4000)
     assert (told["epochs"], told["iterations"]) == (model.n_epochs_, model.n_iter_)
     assert space.attrs["settings"]["method"] == "spose" and space.attrs["settings"]["soft"] is False
 
@@ -59,6 +59,8 @@ def test_vice_writes_means_and_deviations_that_convert_together(run, answers, tm
         (("--method", "tsne"), "--method tsne is unknown; choose spose or vice"),
         (("--method", "vice", "--l1", 0.1), "--l1 is for spose"),
         (("--method", "vice", "--device", "cuda"), "vice does not run on cuda"),
+        (("--device", "nonsense"), "Error: --device nonsense is unknown; choose cpu, cuda"),
+        (("--l1", "inf"), "--l1 inf is no weight"),
     ],
     ids=str,
 )
@@ -71,3 +73,25 @@ def test_soft_without_probabilities_is_refused(run, tmp_path):
     np.savetxt(tmp_path / "t.txt", TRIALS.odd_last()[:50], fmt="%d")
     code, _, err = run("embed", "fit", tmp_path / "t.txt", "--soft", "--out", tmp_path / "s.parquet")
     assert code == 2 and "t.txt: holds no probabilities; leave out --soft" in err
+
+
+@pytest.mark.parametrize(
+    ("answers", "out", "options"),
+    [("a.parquet", "a.parquet", ()), ("x.scale.parquet", "x.parquet", ("--method", "vice"))],
+    ids=["space", "deviations"],
+)
+def test_the_answers_are_never_overwritten(run, tmp_path, answers, out, options):
+    write_triplets(tmp_path / answers, TRIALS)
+    code, _, err = run("embed", "fit", tmp_path / answers, *options, "--out", tmp_path / out)
+    assert code == 2 and "would be overwritten by the result; choose another --out" in err
+    assert len(read_triplets(tmp_path / answers)) == len(TRIALS)
+
+
+def test_probabilities_without_choices_are_enough_for_soft(run, tmp_path):
+    write_triplets(tmp_path / "p.parquet", TripletSet(TRIALS.triplets, TRIALS.ids, None, TRIALS.probabilities))
+    code, out, _ = run(
+        "embed", "fit", tmp_path / "p.parquet", "--soft", "--components", 3, "--out", tmp_path / "s.csv", "--json"
+    )
+    model = SPoSE(3, random_state=0).fit(TRIALS, TRIALS.probabilities)
+    assert code == 0
+    assert json.loads(out.splitlines()[-1])["training_accuracy"] == model.score(TRIALS, TRIALS.probabilities)

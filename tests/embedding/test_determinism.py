@@ -55,6 +55,14 @@ def run_python(code, **environment):
     return done.stdout.strip()
 
 
+@pytest.mark.parametrize("settings", [{}, {"tol": 0.0}], ids=["defaults", "to the last bit"])
+def test_number_of_threads_changes_no_bit_of_the_path(settings):
+    trials = simulate_emotions(100, 4, seed=0).sample_answers(60_000, seed=1)
+    one, two = (SPoSE(6, n_init=1, random_state=0, n_jobs=n, **settings).fit(trials) for n in (1, 2))
+    assert np.array_equal(one.objective_path_, two.objective_path_) and one.objective_ == two.objective_
+    assert np.array_equal(one.embedding_, two.embedding_)
+
+
 @pytest.mark.parametrize("n_jobs", [1, None, -1])
 def test_number_of_threads_changes_no_bit(blocky_trials, bits, n_jobs):
     assert SPoSE(**SETTINGS, n_jobs=n_jobs).fit(blocky_trials).embedding_.tobytes() == bits

@@ -107,7 +107,7 @@ def test_components_are_pruned_by_largest_weight_and_sorted_by_sum(trials):
 def test_default_sparsity_leaves_the_planted_components_and_no_others(n, k, n_trials):
     world = simulate_emotions(n, k, seed=4)
     model = SPoSE(20, random_state=0).fit(world.sample_answers(n_trials, seed=1))
-    assert model.l1_ == 4 * n / n_trials
+    assert model.l1_ == pytest.approx(n * max(4, np.sqrt(n_trials / n) / 4) / n_trials)
     assert model.n_components_ == k
     assert match_components(model.to_space(), world.planted).correlation.min() > 0.98
 
@@ -115,7 +115,7 @@ def test_default_sparsity_leaves_the_planted_components_and_no_others(n, k, n_tr
 def test_default_sparsity_is_bounded_where_trials_are_few(trials):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        assert SPoSE(3, random_state=0).fit(trials[:1000]).l1_ == 0.06
+        assert SPoSE(3, random_state=0).fit(trials[:1000]).l1_ == pytest.approx(0.06)
 
 
 def test_stronger_sparsity_leaves_less_weight_and_more_zeros(trials):
@@ -300,6 +300,33 @@ def test_fit_stopped_by_max_iter_says_so(trials, max_iter):
     assert (model.n_epochs_, model.n_iter_) == (2, max_iter)
 
 
+def test_what_is_not_the_fault_of_l1_is_not_blamed_on_it(trials):
+    contradictory = np.array([[0, 1, 2], [0, 2, 1], [1, 2, 0]] * 1000)
+    with pytest.warns(ConvergenceWarning, match="no weight exceeds prune"):
+        SPoSE(3, 0.0, random_state=0).fit(contradictory)
+    with pytest.warns(ConvergenceWarning, match="no weight exceeds prune"):
+        SPoSE(3, prune=100.0, random_state=0).fit(trials)
+
+
+def test_warm_start_recovers_from_a_fit_that_vanished(trials):
+    model = SPoSE(3, l1=100.0, warm_start=True, random_state=0)
+    with pytest.warns(ConvergenceWarning, match="l1 is too strong"):
+        model.fit(trials)
+    assert model.set_params(l1=None).fit(trials).n_components_ == 3
+
+
+def test_a_fit_that_overflows_is_refused(trials):
+    with pytest.raises(InputError, match="the weights grew beyond all bounds; lower learning_rate"):
+        SPoSE(3, init=(1e25, 0.0), random_state=0).fit(trials)
+
+
+def test_stimuli_in_no_trial_do_not_weaken_the_default_sparsity():
+    trials = simulate_emotions(66, 3, seed=0).sample_answers(45_760, seed=1)
+    few, many = (SPoSE(20, random_state=0).fit(trials.triplets, trials.choice, n_stimuli=n) for n in (66, 2185))
+    assert few.n_components_ == many.n_components_ == 3
+    assert many.l1_ / 2185 == pytest.approx(few.l1_ / 66)
+
+
 def test_vanished_components_are_said_aloud_and_leave_chance(trials):
     with pytest.warns(ConvergenceWarning, match="Every component vanished: l1 is too strong"):
         model = SPoSE(3, l1=100.0, random_state=0).fit(trials)
@@ -402,6 +429,8 @@ TRIPLETS = np.array([[0, 1, 2], [3, 1, 2]])
         ([0, 1, 2], None, None, r"shape \(3,\)"),
         ([[0, 1, 1]], None, None, "row 1: a stimulus appears twice in the triplet 0 1 1"),
         ([[0, 1, -1]], None, None, "index -1 is out of range"),
+        (TRIPLETS, None, 40.5, "n_stimuli=40.5 is no whole number"),
+        (TRIPLETS, None, "40", "n_stimuli='40' is no whole number"),
         (TRIPLETS, None, 3, "row 2: the stimulus index 3 is out of range; there are 3 stimuli"),
         (TRIPLETS + 0.5, None, None, "row 1: a stimulus index is no whole number; give three"),
         (TRIPLETS, [0], None, r"y has shape \(1,\) for 2 triplets"),

@@ -46,7 +46,8 @@ def test_fit_of_all_videos_does_not_depend_on_threads(stimuli):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         one, two = (
-            SPoSE(30, batch_size=8192, max_epochs=3, random_state=0, n_jobs=n).fit(train).embedding_ for n in (1, 2)
+            SPoSE(30, batch_size=8192, n_epochs=2, max_iter=3, random_state=0, n_jobs=n).fit(train).embedding_
+            for n in (1, 2)
         )
     assert np.array_equal(one, two)
 

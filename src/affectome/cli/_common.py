@@ -62,7 +62,7 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
         try:
             return function(*args, **kwargs)
         except KeyboardInterrupt:
-            _complain("Interrupted; what was finished is kept, and the same command goes on from there.")
+            _complain("Interrupted; files that were finished are kept, and the same command can be given again.")
             code = INTERRUPTED
         except InputError as error:
             _complain(f"Error: {error}")

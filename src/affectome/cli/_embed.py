@@ -63,8 +63,12 @@ def fit(
     from affectome.spaces import SPACE_FORMATS, write_space
     from affectome.triplets import read_triplets
 
-    check_output(out, SPACE_FORMATS)
     _check_method(method, l1, device)
+    deviations = out.with_name(f"{out.stem}.scale.parquet")
+    for target in (out, deviations) if method == "vice" else (out,):
+        if target.resolve() == triplets.resolve():
+            raise InputError("would be overwritten by the result", source=triplets, remedy="choose another --out")
+        check_output(target, SPACE_FORMATS)
     trials = read_triplets(triplets, stimuli=n_stimuli)
     if soft and trials.probabilities is None:
         raise InputError("holds no probabilities", source=triplets, remedy="leave out --soft, or export them")
@@ -82,12 +86,11 @@ def fit(
         "converged": model.converged_,
         "n_trials": model.n_trials_,
         "n_dropped": model.n_dropped_,
-        "training_accuracy": model.score(trials),
+        "training_accuracy": model.score(trials, trials.probabilities if soft else None),
     }
     settings = {"method": method, "components": model.n_components, "soft": soft, "device": device, "seed": seed}
     settings |= {"slot_prior": prior}
     if isinstance(model, VICE):
-        deviations = out.with_name(f"{out.stem}.scale.parquet")
         write_space(deviations, model.to_scale_space(trials.ids), {"settings": settings})
         facts["scale_file"] = deviations.name
     else:
@@ -102,12 +105,18 @@ def fit(
 
 
 def _check_method(method: str, l1: float | None, device: str) -> None:
+    from affectome.embedding import is_device
+
     if method not in ("spose", "vice"):
         raise InputError(f"--method {method} is unknown", remedy="choose spose or vice")
     if method == "vice" and l1 is not None:
         raise InputError("--l1 is for spose; the prior of vice does its work", remedy="leave it out")
     if method == "vice" and device != "cpu":
         raise InputError(f"vice does not run on {device}", remedy="leave out --device")
+    if not is_device(device):
+        raise InputError(f"--device {device} is unknown", remedy="choose cpu, cuda, cuda:1 or torch-cpu")
+    if l1 is not None and not math.isfinite(l1):
+        raise InputError(f"--l1 {l1} is no weight", remedy="give a finite number")
 
 
 def _estimator(

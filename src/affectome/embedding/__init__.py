@@ -4,6 +4,7 @@ from affectome.embedding._choices import choice_probabilities, predicted_choice,
 from affectome.embedding._components import component_names, kept_components
 from affectome.embedding._consensus import Consensus, consensus_embedding
 from affectome.embedding._io import WEIGHT_OUTPUTS, WeightRows, Weights, read_weights, write_weights
+from affectome.embedding._model import is_device
 from affectome.embedding._placement import Placement, place_stimuli
 from affectome.embedding._reproducibility import Reproducibility, component_reproducibility
 from affectome.embedding._runs import fit_seeds
@@ -27,6 +28,7 @@ __all__ = [
     "component_reproducibility",
     "consensus_embedding",
     "fit_seeds",
+    "is_device",
     "kept_components",
     "place_stimuli",
     "predicted_choice",

@@ -12,7 +12,7 @@ from affectome.triplets import check_indices
 
 CHUNK = 1_000_000  # trials scored at once: bounds the memory of what is thrown away
 
-__all__ = ["choice_probabilities", "predicted_choice", "shared_hits", "slot_similarities"]
+__all__ = ["CHUNK", "choice_probabilities", "predicted_choice", "shared_hits", "slot_similarities"]
 
 
 def slot_similarities(weights: ArrayLike, triplets: ArrayLike, *, n_jobs: int | None = None) -> NDArray[np.float32]:

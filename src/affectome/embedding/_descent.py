@@ -68,5 +68,6 @@ def descend_to_rest(
             objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options, callback=after_iteration
         )
     # A search that finds no lower point although the gradient says so has met the rounding of float32: it rests too.
-    rested = rested or len(path) < max_iter
+    # Status 1 is the end of the iterations or evaluations that were allowed.
+    rested = rested or found.status != 1
     return found.x.reshape(shape).astype(np.float32), path, rested

@@ -459,7 +459,10 @@ def sum_gradients(x, gradients, triplets, targets, offsets, block):  # type: ign
         for b in range(n_parts):
             for c in range(p):
                 total[i, c] += gradients[b, i, c]
-    return losses.sum(), total
+    loss = 0.0
+    for b in range(n_parts):  # in order: `losses.sum()` would be dealt to the threads
+        loss += losses[b]
+    return loss, total
 
 
 @kernel(parallel=True, exact=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -12,13 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from affectome.embedding._choices import choice_probabilities, predicted_choice, shared_hits
+from affectome.embedding._choices import CHUNK, choice_probabilities, predicted_choice, shared_hits
 from affectome.embedding._components import component_names
 from affectome.embedding._trials import answered_slots, as_trials
 from affectome.errors import InputError
 from affectome.triplets import TripletSet, check_indices
 
-__all__ = ["ChoiceEmbedding", "centred_offsets", "is_count", "is_offsets", "is_size", "refuse_false"]
+__all__ = ["ChoiceEmbedding", "centred_offsets", "is_count", "is_device", "is_offsets", "is_size", "refuse_false"]
 
 
 class ChoiceEmbedding(BaseEstimator):  # type: ignore[misc]
@@ -50,11 +51,18 @@ class ChoiceEmbedding(BaseEstimator):  # type: ignore[misc]
         that fits with and without `slot_offsets` compare.
         """
         self._same_stimuli(X)
-        trials = as_trials(X, y, n_stimuli=None if isinstance(X, TripletSet) else self.n_stimuli_)
-        if len(trials.triplets) == 0:
+        rows = X if isinstance(X, TripletSet) else np.asarray(X)
+        answers = None if y is None else np.asarray(y)
+        known = None if isinstance(X, TripletSet) else self.n_stimuli_
+        total, count = 0.0, 0
+        for start in range(0, len(rows), CHUNK):  # in parts: checked copies of all trials would take much memory
+            part = slice(start, start + CHUNK)
+            trials = as_trials(rows[part], None if answers is None else answers[part], n_stimuli=known)
+            hits = shared_hits(self.embedding_, trials.triplets, answered_slots(trials), n_jobs=self.n_jobs)
+            total, count = total + float(hits.sum()), count + len(hits)
+        if count == 0:
             raise InputError("there is no answered triplet to score", remedy="give trials with choices")
-        hits = shared_hits(self.embedding_, trials.triplets, answered_slots(trials), n_jobs=self.n_jobs)
-        return float(hits.mean())
+        return total / count
 
     def _checked_triplets(self, X: TripletSet | ArrayLike) -> NDArray[np.int32]:
         """The triplets of X in the order shown, about the stimuli of the fit."""
@@ -105,9 +113,14 @@ def is_size(value: Any, least: float = 0.0) -> bool:
     return number and bool(np.isfinite(value)) and float(value) >= least
 
 
+def is_device(value: Any) -> bool:
+    """Whether `value` names a device that a fit can be asked to run on; whether it is there is another question."""
+    return isinstance(value, str) and re.fullmatch(r"cpu|torch-cpu|cuda(:\d+)?|mps", value) is not None
+
+
 def is_offsets(value: Any) -> bool:
-    """Whether `value` is None or three finite numbers."""
-    return value is None or (np.shape(value) == (3,) and all(is_size(each, -np.inf) for each in value))
+    """Whether `value` is None or three numbers that a log probability could be."""
+    return value is None or (np.shape(value) == (3,) and all(is_size(each, -1e6) and each <= 1e6 for each in value))
 
 
 def centred_offsets(given: Sequence[float] | None) -> NDArray[np.float32]:

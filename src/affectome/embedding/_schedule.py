@@ -41,9 +41,15 @@ def default_epochs(n_trials: int) -> int:
     return min(max(round(32 * math.pow(max(n_trials, 1) / 100_000, -1 / 6)), 16), 64)
 
 
-def default_sparsity(n_stimuli: int, n_trials: int) -> float:
-    """Weight of the L1 term: a prior of rate 4 per unit of weight, and no more than lets components grow at all."""
-    return min(4 * n_stimuli / n_trials, 0.06)
+def default_sparsity(n_stimuli: int, n_used: int, n_trials: int) -> float:
+    """Weight of the L1 term of a fit to `n_trials` about `n_used` of `n_stimuli`.
+
+    Over all trials it is a prior of rate 4 per unit of weight, or of sqrt(m) / 4 where there are m > 256 trials for
+    each stimulus: what a surplus component can gain by fitting noise grows with the square root of the evidence. No
+    more than 0.06 (were all stimuli used): beyond, components do not grow at all.
+    """
+    rate = max(4.0, math.sqrt(n_trials / n_used) / 4)
+    return n_stimuli * min(rate / n_trials, 0.06 / n_used)
 
 
 def default_tolerance(n_trials: int) -> float:

@@ -16,7 +16,15 @@ from affectome._progress import Progress
 from affectome.embedding._components import kept_components
 from affectome.embedding._descent import descend_to_rest
 from affectome.embedding._engine import Engine, KernelEngine
-from affectome.embedding._model import ChoiceEmbedding, centred_offsets, is_count, is_offsets, is_size, refuse_false
+from affectome.embedding._model import (
+    ChoiceEmbedding,
+    centred_offsets,
+    is_count,
+    is_device,
+    is_offsets,
+    is_size,
+    refuse_false,
+)
 from affectome.embedding._schedule import annealing, default_batch, default_epochs, default_sparsity, default_tolerance
 from affectome.embedding._trials import Trials, as_trials
 from affectome.errors import InputError
@@ -60,8 +68,9 @@ class SPoSE(ChoiceEmbedding):
     l1 : float or None
         The weight :math:`\lambda` of the sparsity term. The sum over all trials holds it as :math:`\lambda T / n` for
         every unit of weight, against which the evidence of T trials about n stimuli stands: the same :math:`\lambda`
-        is weak where trials are few. None: 4 n / T, at most 0.06, at which planted components came back, and no
-        others, over a wide range of n and T (docs/embedding.md). The value that was used is `l1_`.
+        is weak where trials are few. None: n / T times 4, or times sqrt(T / n) / 4 where that is more, and at most
+        0.06; planted components came back, and no others, over a wide range of n and T (docs/embedding.md). Stimuli
+        that no trial holds do not count. The value that was used is `l1_`.
     learning_rate : float
         First rate of Adam. It falls along half a cosine to a two-hundredth of itself.
     batch_size : int or None
@@ -207,7 +216,9 @@ class SPoSE(ChoiceEmbedding):
         n_trials = len(trials.triplets)
         if n_trials == 0:
             raise InputError("there is no answered triplet to learn from", remedy="give trials with choices")
-        self.l1_ = default_sparsity(trials.n_stimuli, n_trials) if self.l1 is None else float(self.l1)
+        n_used = len(np.unique(trials.triplets))
+        l1 = default_sparsity(trials.n_stimuli, n_used, n_trials) if self.l1 is None else self.l1
+        self.l1_ = float(l1)
         state = check_random_state(self.random_state)
         rng = np.random.default_rng(state.randint(0, 2**31 - 1, size=4))
         ids = X.ids if isinstance(X, TripletSet) else None
@@ -221,12 +232,12 @@ class SPoSE(ChoiceEmbedding):
         self._weights, self.converged_ = best.weights, best.rested
         kept = kept_components(self._weights, self.prune)
         if len(kept) == 0:
-            warnings.warn(
-                "Every component vanished: l1 is too strong for these triplets.", ConvergenceWarning, stacklevel=2
-            )
+            too_strong = self.l1_ > 0 and not self._weights.any()
+            cause = "l1 is too strong for these triplets" if too_strong else "no weight exceeds prune"
+            warnings.warn(f"Every component vanished: {cause}.", ConvergenceWarning, stacklevel=2)
         elif not self.converged_:
             warnings.warn(
-                f"SPoSE stopped after max_iter={self.max_iter} iterations while its objective was still falling.",
+                f"SPoSE stopped after max_iter={self.max_iter} iterations, before its objective came to rest.",
                 ConvergenceWarning,
                 stacklevel=2,
             )
@@ -257,7 +268,7 @@ class SPoSE(ChoiceEmbedding):
             "n_init": is_count(self.n_init),
             "init": pair and is_size(self.init[0], -np.inf) and is_size(self.init[1]),
             "slot_offsets": is_offsets(self.slot_offsets),
-            "device": isinstance(self.device, str),
+            "device": is_device(self.device),
             "n_jobs": self.n_jobs is None or self.n_jobs == -1 or is_count(self.n_jobs),
         }
         refuse_false(self, good)
@@ -271,7 +282,7 @@ class SPoSE(ChoiceEmbedding):
                 source="SPoSE",
                 remedy="set warm_start=False",
             )
-        strongest = kept_components(before, -np.inf)[: self.n_components]
+        strongest = kept_components(before, 0.0)[: self.n_components]  # what has vanished could not come back
         weights = self._draw(trials.n_stimuli, rng)
         weights[:, : len(strongest)] = before[:, strongest]
         return weights
@@ -354,6 +365,12 @@ class SPoSE(ChoiceEmbedding):
             loss = sum(engine.descend(leg) for leg in legs) / n_trials
             weights = engine.weights
             path.append(loss + self.l1_ / len(weights) * float(weights.sum(dtype=np.float64)))
+            if not np.isfinite(path[-1]):
+                raise InputError(
+                    "the weights grew beyond all bounds",
+                    source="SPoSE",
+                    remedy="lower learning_rate or init",
+                )
             report(len(path), path[-1])
         return path
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,8 @@ def as_trials(
     in_slots
         Keep every trial in the order shown, choices as targets of one and zero; an odd-last array or set is refused.
     """
+    if n_stimuli is not None and (not isinstance(n_stimuli, Integral) or isinstance(n_stimuli, bool)):
+        raise InputError(f"n_stimuli={n_stimuli!r} is no whole number", remedy="give the number of stimuli")
     if in_slots:
         _refuse_odd_last(X, y)
     if isinstance(X, TripletSet):

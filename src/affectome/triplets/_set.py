@@ -16,6 +16,7 @@ __all__ = ["UNANSWERED", "TripletSet", "check_indices", "check_probabilities", "
 
 #: The choice of a trial that nobody answered.
 UNANSWERED = -1
+_CHUNK = 500_000  # rows put in order at once: bounds the memory of what is thrown away
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -152,8 +153,12 @@ class TripletSet:
 def odd_last(triplets: NDArray[np.int32], choice: NDArray[np.int8]) -> NDArray[np.int32]:
     """The answered rows with the chosen stimulus last and the others in the order shown."""
     rows = np.flatnonzero(choice != UNANSWERED)
-    order = np.array([[1, 2, 0], [0, 2, 1], [0, 1, 2]])[choice[rows].astype(np.intp)]
-    return np.take_along_axis(triplets[rows], order, axis=1)
+    found = np.empty((len(rows), 3), np.int32)
+    order = np.array([[1, 2, 0], [0, 2, 1], [0, 1, 2]])
+    for start in range(0, len(rows), _CHUNK):
+        part = rows[start : start + _CHUNK]
+        found[start : start + _CHUNK] = np.take_along_axis(triplets[part], order[choice[part]], axis=1)
+    return found
 
 
 def triplet_keys(triplets: NDArray[np.integer], n_stimuli: int) -> NDArray[np.int64]:
