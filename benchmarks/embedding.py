@@ -6,8 +6,8 @@ the report says which. Compiled code is loaded before anything is timed, and tor
 with. On a machine that others use, NUMBA_NUM_THREADS=1 holds both sides to one thread.
 
 - throughput: triplets per second of a whole `fit` without L-BFGS-B (checks and start included, as many passes over all
-  trials as by default) against the one-hot loop at batch 100 as published programs write it, reading loss and accuracy back after
-  every step (the rate without that reading stands beside it). Median of paired rounds.
+  trials as by default) against the one-hot loop at batch 100 as published programs write it, reading loss and accuracy
+  back after every step (the rate without that reading stands beside it). Median of paired rounds.
 - accuracy: seconds to .90 held out. Ours: whole fits of the first m trials in two passes, m growing by half octaves;
   theirs: evaluated along its one fit. On both sides evaluation is not timed and the crossing is interpolated; the
   reference is stopped at ten minutes, and the ratio is then a lower bound.
