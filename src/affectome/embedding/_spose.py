@@ -216,9 +216,8 @@ class SPoSE(ChoiceEmbedding):
         n_trials = len(trials.triplets)
         if n_trials == 0:
             raise InputError("there is no answered triplet to learn from", remedy="give trials with choices")
-        n_used = len(np.unique(trials.triplets))
-        l1 = default_sparsity(trials.n_stimuli, n_used, n_trials) if self.l1 is None else self.l1
-        self.l1_ = float(l1)
+        default = default_sparsity(trials.n_stimuli, int(trials.used().sum()), n_trials)
+        self.l1_ = default if self.l1 is None else float(self.l1)
         state = check_random_state(self.random_state)
         rng = np.random.default_rng(state.randint(0, 2**31 - 1, size=4))
         ids = X.ids if isinstance(X, TripletSet) else None
@@ -313,8 +312,7 @@ class SPoSE(ChoiceEmbedding):
 
     def _engine(self, trials: Trials, weights: NDArray[np.float32], rng: np.random.Generator) -> Engine:
         """The trials and the weights where the fit starts; a stimulus that no trial holds gets zeros, its optimum."""
-        absent = np.bincount(trials.triplets.ravel(), minlength=trials.n_stimuli) == 0
-        start = np.where(absent[:, None], np.float32(0.0), weights)
+        start = np.where(trials.used()[:, None], weights, np.float32(0.0))
         parts: dict[str, Any] = {
             "l1": self.l1_ / trials.n_stimuli,
             "offsets": centred_offsets(self.slot_offsets),

@@ -36,6 +36,13 @@ class Trials:
     n_stimuli: int
     n_dropped: int
 
+    def used(self) -> NDArray[np.bool_]:
+        """Whether any trial holds a stimulus, (n_stimuli,)."""
+        found = np.zeros(self.n_stimuli, np.bool_)
+        for column in self.triplets.T:
+            found[column] = True
+        return found
+
 
 def as_trials(
     X: TripletSet | ArrayLike, y: ArrayLike | None = None, *, n_stimuli: int | None = None, in_slots: bool = False
