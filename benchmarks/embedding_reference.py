@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-L1 = 0.003  # the default of SPoSE
+L1 = 0.003  # given to both sides where objectives are compared
 FORMS = ("by hand", "autograd")
 
 
