@@ -73,7 +73,7 @@ def fit_ours(
     trials: TripletSet, *, n_components: int = COMPONENTS, progress: Progress | None = None, **settings: Any
 ) -> tuple[float, SPoSE]:
     """Seconds of a whole fit that ends with Adam, from one start, and the fit."""
-    model = SPoSE(n_components, max_iter=0, n_init=1, **{"random_state": 0, **settings})
+    model = SPoSE(n_components, L1, max_iter=0, n_init=1, **{"random_state": 0, **settings})
     begin = time.perf_counter()
     model.fit(trials, progress=progress)
     return time.perf_counter() - begin, model
