@@ -7,8 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from affectome._numba import kernel_threads
 from affectome.embedding._kernels import adam_steps, sum_gradients, variational_steps
+from affectome.embedding._pace import Pace
 from affectome.embedding._posterior import Prior
 from affectome.embedding._schedule import Leg
 from affectome.embedding._trials import Trials, kernel_rows
@@ -78,7 +78,8 @@ class KernelEngine:
             self._targets = trials.targets[rows] if len(trials.targets) else trials.targets
         else:
             self._triplets, self._targets = trials.triplets, trials.targets
-        self._l1, self._offsets, self._rng, self._n_jobs = l1, offsets, rng, n_jobs
+        self._l1, self._offsets, self._rng = l1, offsets, rng
+        self._steps, self._passes = Pace(n_jobs), Pace(n_jobs)
         self._n_components = weights.shape[1]
         self._x = kernel_rows(weights)
         self._first, self._second = np.zeros_like(self._x), np.zeros_like(self._x)
@@ -102,7 +103,7 @@ class KernelEngine:
     def descend(self, leg: Leg) -> float:
         block, n_blocks = self._blocks(leg)
         # A second thread pays only where it has a block of its own; waking it costs more than a small step.
-        with kernel_threads(self._n_jobs, most=n_blocks):
+        with self._steps.threads(n_blocks, leg.stop - leg.start):
             loss, self._step = adam_steps(
                 self._x, self._first, self._second, self._buffers(n_blocks), self._triplets, self._targets,
                 self._offsets, self._order, self._tile, leg.start, leg.stop, leg.batch, block, self._step,
@@ -111,7 +112,7 @@ class KernelEngine:
         return float(loss)
 
     def value_and_gradient(self, weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        with kernel_threads(self._n_jobs, most=-(-len(self._triplets) // _BLOCK)):
+        with self._passes.threads(-(-len(self._triplets) // _BLOCK), len(self._triplets)):
             loss, gradient = sum_gradients(
                 kernel_rows(weights), self._buffers(_PARTS), self._triplets, self._targets, self._offsets, _BLOCK
             )
@@ -166,7 +167,7 @@ class VariationalEngine(KernelEngine):
 
     def descend(self, leg: Leg) -> float:
         block, n_blocks = self._blocks(leg)
-        with kernel_threads(self._n_jobs, most=n_blocks):
+        with self._steps.threads(n_blocks, leg.stop - leg.start):
             loss, self._step = variational_steps(
                 self._x, self._log_scale, self._scale, self._moments, self._n_components, self._noise, self._seed,
                 self._buffers(n_blocks), self._triplets, self._targets, self._offsets, self._order, self._tile,
