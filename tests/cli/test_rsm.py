@@ -141,7 +141,7 @@ def test_components_prints_the_numbers_needed_and_the_fit_to_an_rsm(run, folder)
         ({"plain": True, "options": ["--soft"]}, "plain.parquet: holds no probabilities; leave out --soft."),
         ({"options": ["--level", 1]}, "make no interval"),
         ({"ids": None}, "ids.txt: there is no such file"),
-        ({"ids": b""}, "ids.txt: names no stimulus"),
+        ({"ids": b""}, "ids.txt: holds no ids; give one id a line"),
         ({"ids": b"\xff\xfe"}, "ids.txt: is not UTF-8 text"),
         ({"ids": b"clip01\nclip02\nclip01\n"}, "ids.txt: the list of stimuli names one twice"),
         ({"ids": b"clip01\nclip02\nnobody\n"}, "ids.txt: 1 of 3 stimuli are not in the trials (nobody)"),

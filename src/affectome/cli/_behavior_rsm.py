@@ -16,6 +16,7 @@ from affectome.cli._common import (
     Quiet,
     about,
     command,
+    listed_ids,
     null_if_undefined,
     print_json,
     records,
@@ -83,7 +84,7 @@ def rsm(
     trials = _read_answers(answers, known)
     if soft and trials.probabilities is None:
         raise InputError("holds no probabilities", source=answers, remedy="leave out --soft")
-    ids = None if stimuli is None else _read_ids(stimuli)
+    ids = None if stimuli is None else listed_ids(stimuli)
     with about(stimuli or answers):
         measured = measured_rsm(trials, ids, third=third, soft=soft)  # type: ignore[arg-type]
     if measured.n_missing:
@@ -129,21 +130,6 @@ def _read_answers(path: Path, space: pd.DataFrame) -> TripletSet:
     from affectome.triplets import read_triplets
 
     return read_triplets(path, stimuli=None if path.suffix.lower() == ".parquet" else space.index.tolist())
-
-
-def _read_ids(path: Path) -> list[str]:
-    from affectome._files import unreadable
-
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise unreadable(path, error) from error
-    except UnicodeDecodeError as error:
-        raise InputError("is not UTF-8 text", source=path, remedy="save ids as UTF-8, one a line") from error
-    ids = [line.strip() for line in lines if line.strip()]
-    if not ids:
-        raise InputError("names no stimulus", source=path, remedy="give ids, one a line")
-    return ids
 
 
 def _pairs(measured: MeasuredRSM) -> int:

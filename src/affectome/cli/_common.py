@@ -34,6 +34,7 @@ __all__ = [
     "Quiet",
     "command",
     "expanded",
+    "listed_ids",
     "null_if_undefined",
     "print_json",
     "records",
@@ -112,6 +113,24 @@ def expanded(names: Sequence[str], suffix: str) -> list[Path]:
             raise InputError(f"names no {suffix} file", source=name, remedy="correct the folder or the pattern")
         found += here
     return list(dict.fromkeys(found))
+
+
+def listed_ids(path: Path) -> list[str]:
+    """The ids of a text file, one a line."""
+    from affectome._files import unreadable
+    from affectome._tables import check_unique
+
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except UnicodeDecodeError as error:
+        raise InputError("is not UTF-8 text", source=path, remedy="save it as UTF-8") from error
+    ids = [line.strip() for line in lines if line.strip()]
+    if not ids:
+        raise InputError("holds no ids", source=path, remedy="give one id a line")
+    check_unique(ids, source=path)
+    return ids
 
 
 def _complain(text: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from affectome.cli._common import Json, LogFile, Quiet, about, command, print_json, start_logging
+from affectome.cli._common import Json, LogFile, Quiet, about, command, listed_ids, print_json, start_logging
 from affectome.errors import InputError
 
 if TYPE_CHECKING:
@@ -147,23 +147,9 @@ def _from_weights(
 
 def _read_ids(path: Path, id_column: str) -> list[str]:
     """Ids of a stimulus table, or the lines of a text file, as THINGS lists its objects."""
-    from affectome._files import unreadable
-    from affectome._tables import check_unique
     from affectome.stimuli import read_stimuli
 
-    if path.suffix.lower() != ".txt":
-        return list(read_stimuli(path, id_column=id_column).ids)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise unreadable(path, error) from error
-    except UnicodeDecodeError as error:
-        raise InputError("is not UTF-8 text", source=path, remedy="save it as UTF-8") from error
-    names = [line.strip() for line in lines if line.strip()]
-    if not names:
-        raise InputError("holds no ids", source=path, remedy="give one id a line")
-    check_unique(names, source=path)
-    return names
+    return listed_ids(path) if path.suffix.lower() == ".txt" else list(read_stimuli(path, id_column=id_column).ids)
 
 
 def _write(
