@@ -143,7 +143,7 @@ def test_components_prints_the_numbers_needed_and_the_fit_to_an_rsm(run, folder)
         ({"ids": None}, "ids.txt: there is no such file"),
         ({"ids": b""}, "ids.txt: holds no ids; give one id a line"),
         ({"ids": b"\xff\xfe"}, "ids.txt: is not UTF-8 text"),
-        ({"ids": b"clip01\nclip02\nclip01\n"}, "ids.txt: the list of stimuli names one twice"),
+        ({"ids": b"clip01\nclip02\nclip01\n"}, "ids.txt, row 3: the id 'clip01' was already used in row 1"),
         ({"ids": b"clip01\nclip02\nnobody\n"}, "ids.txt: 1 of 3 stimuli are not in the trials (nobody)"),
         ({"ids": b"clip20\nclip21\nclip22\n"}, "ids.txt: no answered trial is about these stimuli"),
         ({"space": WORLD.planted.iloc[3:]}, "stimuli are not in it (clip01, clip02, clip03)"),
