@@ -30,7 +30,7 @@ def test_most_components_come_back_above_chance_and_selection_costs_little(space
     assert (overall["median"] > 0.55).all() and (overall["share_above_half"] > 0.55).all()
     assert overall.loc["best_match", "share_significant"] > 0.95
     table = result.table
-    # Almost nothing: with 2,185 stimuli the match is clear, and the two differ by the halves drawn as much as by selection.
+    # Almost nothing: with 2,185 stimuli the match is clear, and the halves drawn move the two as much as selection.
     assert -0.001 <= (table["best_match"] - table["split_half"]).mean() < 0.02
     # By chance r has an s.d. of 1 / sqrt(2185); here it is the largest of 20, averaged over three runs.
     assert np.arctanh(table["chance_95"]).between(1.5 / np.sqrt(2185), 4 / np.sqrt(2185)).all()

@@ -63,7 +63,10 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
         try:
             return function(*args, **kwargs)
         except KeyboardInterrupt:
-            _complain("Interrupted; files that were finished are kept and the same command goes on from there; a fit begins again.")
+            _complain(
+                "Interrupted; files that were finished are kept and the same command goes on from there; "
+                "a fit begins again."
+            )
             code = INTERRUPTED
         except InputError as error:
             _complain(f"Error: {error}")
