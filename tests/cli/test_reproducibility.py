@@ -195,7 +195,11 @@ def test_an_interrupted_command_keeps_what_is_fitted_and_goes_on_from_there(run,
         jobs,
         *FAST,
     ]
-    program = "import sys; from affectome.cli import main; sys.exit(main())"
+    # A shell in the background hands down an ignored SIGINT.
+    program = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from affectome.cli import main; sys.exit(main())"
+    )
     arguments = [sys.executable, "-c", program, *(str(part) for part in command)]
     process = subprocess.Popen(
         arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
