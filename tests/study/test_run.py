@@ -124,8 +124,9 @@ def test_a_damaged_output_or_record_is_made_again(study_file, first, caplog):
     record = first.results / ".affectome/stages/behavior.human_dimension.json"
     record.write_text("{")
     again = run_study(study_file)
-    # The damaged space comes out as it was, so nothing after it is stale.
-    assert set(ran(again)) == {"embedding/human_category", "behavior/human_dimension", "report"}
+    # The damaged space comes out as it was, so nothing after it is stale; the page, which depends on the records of all
+    # outputs, is written again where one of them differs.
+    assert set(ran(again)) - {"report"} == {"embedding/human_category", "behavior/human_dimension"}
     assert "was changed or removed" in caplog.text
     assert (
         again.summary["systems"]["human_category"]["held_out_accuracy"]
