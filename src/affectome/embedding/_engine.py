@@ -13,7 +13,7 @@ from affectome.embedding._posterior import Prior
 from affectome.embedding._schedule import Leg
 from affectome.embedding._trials import Trials, kernel_rows
 
-__all__ = ["BETAS", "Engine", "KernelEngine", "VariationalEngine"]
+__all__ = ["BETAS", "Engine", "KernelEngine", "VariationalEngine", "in_tiles"]
 
 BETAS = (0.9, 0.99)  # of Adam; the usual 0.999 remembers the first, noisy steps for too long (docs/embedding.md)
 _BLOCK = 1024  # trials per gradient buffer, while a batch has no more than _BLOCKS of them
@@ -38,6 +38,14 @@ class Engine(Protocol):
     @property
     def weights(self) -> NDArray[np.float32]:
         """The weights as they are, (n, p)."""
+
+
+def in_tiles(trials: Trials, batch: int, rng: np.random.Generator) -> tuple[Trials, int]:
+    """The trials as a fit lays them out, and how many neighbours move together when they are shuffled."""
+    n_trials = len(trials.triplets)
+    if n_trials < _MANY or batch % _TILE:
+        return trials, 1
+    return trials.at(rng.permutation(n_trials)), _TILE  # tiles move as they are: who shares one must be drawn first
 
 
 class KernelEngine:
@@ -70,21 +78,15 @@ class KernelEngine:
         batch: int,
         n_jobs: int | None,
     ) -> None:
-        n_trials = len(trials.triplets)
-        self._tile = _TILE if n_trials >= _MANY and batch % _TILE == 0 else 1
-        if self._tile > 1:  # tiles move as they are: who shares one must be drawn first
-            rows = rng.permutation(n_trials)
-            self._triplets = trials.triplets[rows]
-            self._targets = trials.targets[rows] if len(trials.targets) else trials.targets
-        else:
-            self._triplets, self._targets = trials.triplets, trials.targets
+        laid_out, self._tile = in_tiles(trials, batch, rng)
+        self._triplets, self._targets = laid_out.triplets, laid_out.targets
         self._l1, self._offsets, self._rng = l1, offsets, rng
         self._steps, self._passes = Pace(n_jobs), Pace(n_jobs)
         self._n_components = weights.shape[1]
         self._x = kernel_rows(weights)
         self._first, self._second = np.zeros_like(self._x), np.zeros_like(self._x)
         self._gradients = np.empty((0, *self._x.shape), np.float32)
-        self._order = np.arange(-(-n_trials // self._tile), dtype=np.int32)
+        self._order = np.arange(-(-len(self._triplets) // self._tile), dtype=np.int32)
         self._step = 0
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -294,9 +294,7 @@ class SPoSE(ChoiceEmbedding):
             return draws
         some = trials
         if n_trials > _TRYOUT_TRIALS:
-            rows = rng.choice(n_trials, _TRYOUT_TRIALS, replace=False)
-            targets = trials.targets[rows] if len(trials.targets) else trials.targets
-            some = replace(trials, triplets=trials.triplets[rows], targets=targets)
+            some = trials.at(rng.choice(n_trials, _TRYOUT_TRIALS, replace=False))
         tried = []
         for start in draws:
             engine = self._engine(some, start, rng)

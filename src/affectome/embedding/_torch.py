@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from affectome.embedding import _engine
-from affectome.embedding._engine import BETAS
+from affectome.embedding._engine import BETAS, in_tiles
 from affectome.embedding._schedule import Leg
 from affectome.embedding._trials import Trials
 from affectome.errors import EnvironmentFailure, InputError
@@ -143,11 +142,10 @@ class TorchEngine:
         """
         import torch
 
-        many = self._n_trials >= _engine._MANY and batch % _engine._TILE == 0
-        self._tile, self._rng = _engine._TILE if many else 1, rng
-        rows = rng.permutation(self._n_trials) if many else slice(None)
-        targets = trials.targets[rows] if self._soft else np.array([[0, 0, 1]], np.float32)
-        self._triplets = torch.tensor(trials.triplets[rows], device=self._device)  # int32 (t, 3)
+        laid_out, self._tile = in_tiles(trials, batch, rng)
+        self._rng = rng
+        targets = laid_out.targets if self._soft else np.array([[0, 0, 1]], np.float32)
+        self._triplets = torch.tensor(laid_out.triplets, device=self._device)  # int32 (t, 3)
         self._targets = torch.tensor(targets, device=self._device)  # (t, 3), or (1, 3) for all
         self._shuffled, self._shuffled_targets = self._triplets, self._targets
         self._order: NDArray[np.int32] = np.arange(-(-self._n_trials // self._tile), dtype=np.int32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
 
@@ -35,6 +35,11 @@ class Trials:
     targets: NDArray[np.float32]
     n_stimuli: int
     n_dropped: int
+
+    def at(self, rows: NDArray[np.intp]) -> Trials:
+        """These trials, in this order."""
+        targets = self.targets[rows] if len(self.targets) else self.targets
+        return replace(self, triplets=self.triplets[rows], targets=targets)
 
     def used(self) -> NDArray[np.bool_]:
         """Whether any trial holds a stimulus, (n_stimuli,)."""
