@@ -58,6 +58,7 @@ _HOME = {
 _ROOMS = (
     "behavior",
     "collection",
+    "comparison",
     "embedding",
     "errors",
     "interpretation",

@@ -1,5 +1,6 @@
 from affectome import behavior as behavior
 from affectome import collection as collection
+from affectome import comparison as comparison
 from affectome import embedding as embedding
 from affectome import errors as errors
 from affectome import interpretation as interpretation

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from affectome._resampling import defined_interval
 from affectome._seeds import named_seed
-from affectome.behavior._bootstrap import bootstrap_share, defined_interval, resampled_sums
+from affectome.behavior._bootstrap import bootstrap_share, resampled_sums
 from affectome.behavior._ceiling import (
     ESTIMATES,
     CeilingEstimates,

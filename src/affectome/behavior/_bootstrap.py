@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from affectome.errors import InputError
+from affectome._resampling import check_bootstrap, percentile_interval
 
-__all__ = ["Share", "bootstrap_share", "check_bootstrap", "defined_interval", "percentile_interval", "resampled_sums"]
+__all__ = ["Share", "bootstrap_share", "resampled_sums"]
 
 _CELLS = 2**24  # counts drawn at once, whatever the number of kinds of unit
 
@@ -44,14 +44,6 @@ def bootstrap_share(
     return Share(float(hits.mean()), low, high, len(totals))
 
 
-def check_bootstrap(n_boot: int, level: float) -> None:
-    """Refuse settings that make no interval."""
-    if n_boot < 1 or not 0 < level < 1:
-        raise InputError(
-            f"n_boot={n_boot} and level={level} make no interval", remedy="use n_boot >= 1 and 0 < level < 1"
-        )
-
-
 def resampled_sums(totals: NDArray[np.float64], *, n_boot: int, seed: int) -> NDArray[np.float64]:
     """Column sums of `totals` (one row per unit) over units drawn with replacement; shape (n_boot, n_columns).
 
@@ -77,25 +69,3 @@ def _kinds(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.i
         code, _ = pd.factorize(code * len(known) + value, sort=True)  # below n x n, whatever the columns
     _, first, counts = np.unique(code, return_index=True, return_counts=True)
     return rows[first], counts
-
-
-def percentile_interval(draws: NDArray[np.float64], level: float) -> tuple[float, float]:
-    """The middle `level` of the draws."""
-    tail = (1 - level) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail])
-    return float(low), float(high)
-
-
-def defined_interval(draws: NDArray[np.float64], level: float, *, whole: bool = False) -> tuple[float, float]:
-    """Percentile interval of the draws; none (NaN) where more of them are undefined than a tail holds.
-
-    Of `whole` numbers, both ends are numbers that were drawn.
-    """
-    defined = draws[~np.isnan(draws)]
-    tail = (1 - level) / 2
-    if len(draws) - len(defined) > len(draws) * tail:
-        return np.nan, np.nan
-    if whole:
-        low, high = np.quantile(defined, [tail, 1 - tail], method="inverted_cdf")
-        return float(low), float(high)
-    return percentile_interval(defined, level)

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from affectome.behavior._bootstrap import check_bootstrap, percentile_interval, resampled_sums
+from affectome._resampling import check_bootstrap, percentile_interval
+from affectome.behavior._bootstrap import resampled_sums
 from affectome.behavior._matching import Sorted, answer_counts, sort_answers
 from affectome.errors import InputError
 from affectome.triplets import TripletSet

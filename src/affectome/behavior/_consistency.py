@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from affectome.behavior._bootstrap import check_bootstrap, defined_interval, resampled_sums
+from affectome._resampling import check_bootstrap, defined_interval
+from affectome.behavior._bootstrap import resampled_sums
 from affectome.behavior._ceiling import (
     CHANCE,
     NoiseCeiling,

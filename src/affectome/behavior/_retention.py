@@ -10,7 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from affectome._progress import Progress, silent
-from affectome.behavior._bootstrap import check_bootstrap, defined_interval, percentile_interval, resampled_sums
+from affectome._resampling import check_bootstrap, defined_interval, percentile_interval
+from affectome.behavior._bootstrap import resampled_sums
 from affectome.behavior._rsm import FLAT, Third, predicted_rsm
 from affectome.behavior._rsm_agreement import (
     asked_pairs,

@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from affectome._progress import Progress, silent
+from affectome._resampling import check_bootstrap, defined_interval
 from affectome._tables import cut_short
-from affectome.behavior._bootstrap import check_bootstrap, defined_interval
 from affectome.behavior._rsm import FLAT
 from affectome.errors import InputError
 

@@ -1,0 +1,97 @@
+"""Intervals from bootstrap draws and p-values from permutations: what every analysis shares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from affectome.errors import InputError
+
+__all__ = [
+    "bootstrap_weights",
+    "check_bootstrap",
+    "check_permutations",
+    "defined_interval",
+    "percentile_interval",
+    "permutation_p",
+]
+
+_BLOCK = 64  # draws made at once: a block fits into memory, and its size belongs to the seed
+_SAME = 1e-9  # a permutation that changes nothing must count, whatever the rounding
+
+
+def check_bootstrap(n_boot: int, level: float) -> None:
+    """Refuse settings that make no interval."""
+    if n_boot < 1 or not 0 < level < 1:
+        raise InputError(
+            f"n_boot={n_boot} and level={level} make no interval", remedy="use n_boot >= 1 and 0 < level < 1"
+        )
+
+
+def check_permutations(n_permutations: int) -> None:
+    """Refuse a number of permutations that makes no null."""
+    if n_permutations < 1:
+        raise InputError("there is no null without permutations", remedy="use n_permutations >= 1")
+
+
+def bootstrap_weights(n: int, n_boot: int, seed: int) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """How often each of n stimuli is drawn with replacement; (n_draws, n) for each part of the n_boot draws."""
+    rng = np.random.default_rng(seed)
+    for start in range(0, n_boot, _BLOCK):
+        rows = slice(start, min(n_boot, start + _BLOCK))
+        yield rows, rng.multinomial(n, np.full(n, 1 / n), size=rows.stop - rows.start).astype(np.float64)
+
+
+def percentile_interval(draws: NDArray[np.float64], level: float) -> tuple[float, float]:
+    """The middle `level` of the draws."""
+    tail = (1 - level) / 2
+    low, high = np.quantile(draws, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def defined_interval(draws: NDArray[np.float64], level: float, *, whole: bool = False) -> tuple[float, float]:
+    """Percentile interval of the draws; none (NaN) where more of them are undefined than a tail holds.
+
+    Of `whole` numbers, both ends are numbers that were drawn.
+    """
+    defined = draws[~np.isnan(draws)]
+    tail = (1 - level) / 2
+    if len(draws) - len(defined) > len(draws) * tail:
+        return np.nan, np.nan
+    if whole:
+        low, high = np.quantile(defined, [tail, 1 - tail], method="inverted_cdf")
+        return float(low), float(high)
+    return percentile_interval(defined, level)
+
+
+def permutation_p(
+    observed: ArrayLike, null: ArrayLike, *, tail: Literal["greater", "two-sided"] = "greater"
+) -> NDArray[np.float64]:
+    """(b + 1) / (B + 1), b the permutations whose statistic is at least the observed one.
+
+    Parameters
+    ----------
+    observed : array of any shape
+    null : array of shape (B, *observed.shape)
+    tail
+        ``"two-sided"`` compares absolute values.
+
+    Returns
+    -------
+    array of the shape of `observed`; NaN where it is NaN. A permutation whose statistic is undefined counts as
+    one that reached the observed value.
+
+    Examples
+    --------
+    >>> permutation_p([2.0, -2.0], [[1.0, 1.0], [2.0, 0.0], [-3.0, 0.0]]).tolist()
+    [0.5, 1.0]
+    """
+    value, draws = np.asarray(observed, np.float64), np.asarray(null, np.float64)
+    if tail == "two-sided":
+        value, draws = np.abs(value), np.abs(draws)
+    reached = (~(draws < value - _SAME * np.maximum(1, np.abs(value)))).sum(axis=0)
+    p: NDArray[np.float64] = np.where(np.isnan(value), np.nan, (reached + 1) / (len(draws) + 1))
+    return p
