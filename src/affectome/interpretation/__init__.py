@@ -1,6 +1,6 @@
 """What the components of a space mean."""
 
-from affectome.interpretation._captions import TypicalCaption, typical_captions
+from affectome.interpretation._captions import TopStimuli, TypicalCaption, top_stimuli, typical_captions
 from affectome.interpretation._categories import (
     CategoryLabels,
     NearestCentroid,
@@ -17,6 +17,7 @@ __all__ = [
     "NearestCentroid",
     "Projection",
     "RatingCorrelations",
+    "TopStimuli",
     "TypicalCaption",
     "classify_categories",
     "column_shuffled",
@@ -24,5 +25,6 @@ __all__ = [
     "describe_components",
     "project_tsne",
     "top_categories",
+    "top_stimuli",
     "typical_captions",
 ]
