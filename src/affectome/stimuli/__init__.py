@@ -16,6 +16,7 @@ from affectome.stimuli._frames import ClipFacts, encode_jpeg, probe_clip, sample
 from affectome.stimuli._io import MEDIA_SUFFIXES, read_captions, read_stimuli, write_stimuli
 from affectome.stimuli._public import OPENNEURO, PUBLIC_DATASETS, PublicDataset, PublicFile
 from affectome.stimuli._set import StimulusSet
+from affectome.stimuli._thumbnails import Thumbnail, thumbnails
 
 __all__ = [
     "DATASETS",
@@ -30,6 +31,7 @@ __all__ = [
     "PublicDataset",
     "PublicFile",
     "StimulusSet",
+    "Thumbnail",
     "check_stimuli",
     "data_folder",
     "encode_jpeg",
@@ -41,6 +43,7 @@ __all__ = [
     "read_captions",
     "read_stimuli",
     "sample_frames",
+    "thumbnails",
     "video_id",
     "write_stimuli",
 ]
