@@ -4,17 +4,21 @@ from affectome.plotting._categories import plot_category_scores
 from affectome.plotting._consistency import plot_consistency
 from affectome.plotting._correlations import plot_rating_correlations
 from affectome.plotting._map import plot_map
+from affectome.plotting._montage import plot_top_stimuli
 from affectome.plotting._reproducibility import plot_reproducibility
 from affectome.plotting._retention import plot_components_needed
 from affectome.plotting._rsm import plot_rsm
 from affectome.plotting._selection import plot_selection
 from affectome.plotting._style import COLUMN_WIDTH, PAGE_WIDTH, house_style, save_figure, system_colours
 from affectome.plotting._systems import plot_accuracy, plot_agreement, plot_component_sizes
+from affectome.plotting._word_cloud import PlacedWord, lay_out_words, plot_word_cloud, plot_word_clouds
 
 __all__ = [
     "COLUMN_WIDTH",
     "PAGE_WIDTH",
+    "PlacedWord",
     "house_style",
+    "lay_out_words",
     "plot_accuracy",
     "plot_agreement",
     "plot_category_scores",
@@ -26,6 +30,9 @@ __all__ = [
     "plot_reproducibility",
     "plot_rsm",
     "plot_selection",
+    "plot_top_stimuli",
+    "plot_word_cloud",
+    "plot_word_clouds",
     "save_figure",
     "system_colours",
 ]

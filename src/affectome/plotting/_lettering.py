@@ -1,0 +1,70 @@
+"""How wide text is in the font of our figures, so that it can be fitted before it is drawn."""
+
+from __future__ import annotations
+
+import unicodedata
+from bisect import bisect_right
+from functools import cache, lru_cache
+
+from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.textpath import TextToPath
+
+__all__ = ["FONT", "REPLACEMENT", "drawable", "font_file", "ink", "shortened", "wrapped"]
+
+#: The font of the house style, which comes with matplotlib.
+FONT = "DejaVu Sans"
+#: Stands for a character that the font lacks.
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+_measure = TextToPath()
+
+
+@cache
+def font_file() -> str:
+    """Path of the font."""
+    return str(findfont(FontProperties(family=FONT)))
+
+
+@cache
+def _known_characters() -> frozenset[int]:
+    return frozenset(get_font(font_file()).get_charmap())
+
+
+def drawable(text: str) -> str:
+    """The text on one line, each character that the font lacks as U+FFFD, and none that only steers the layout."""
+    known = _known_characters()
+    spaced = " ".join(text.split())
+    shown = (c for c in spaced if unicodedata.category(c) not in ("Cc", "Cf"))
+    return "".join(c if ord(c) in known else REPLACEMENT for c in shown)
+
+
+@lru_cache(maxsize=8192)
+def ink(text: str, size: float) -> tuple[float, float, float]:
+    """Width, height and depth below the baseline of what is drawn, in points."""
+    properties = FontProperties(family=FONT, size=size)
+    width, height, depth = _measure.get_text_width_height_descent(text, properties, ismath=False)
+    return float(width), float(height), float(depth)
+
+
+def shortened(text: str, width: float, size: float) -> str:
+    """As much of the text as fits into `width` points, an ellipsis at its end where some is left out."""
+    if not text or ink(text, size)[0] <= width:
+        return text
+    # Longer beginnings are wider, so the longest that fits is found by halving.
+    n = bisect_right(range(1, len(text)), width, key=lambda k: ink(text[:k].rstrip() + "…", size)[0])
+    kept, _, cut = text[:n].rpartition(" ")
+    whole = text[n : n + 1] in ("", " ") or len(kept) < len(cut)  # a word is cut only where it is most of what is left
+    return (text[:n] if whole else kept).rstrip() + "…"
+
+
+def wrapped(text: str, width: float, size: float, lines: int) -> list[str]:
+    """The text in at most `lines` lines of `width` points, broken at spaces, an ellipsis where it goes on."""
+    words, made = text.split(), list[str]()
+    while words and len(made) < lines:
+        if len(made) == lines - 1:
+            made.append(shortened(" ".join(words), width, size))
+            break
+        line = words.pop(0)
+        while words and ink(f"{line} {words[0]}", size)[0] <= width:
+            line = f"{line} {words.pop(0)}"
+        made.append(shortened(line, width, size))
+    return made

@@ -1,0 +1,203 @@
+"""The strongest stimuli of components: their pictures, or their captions alone."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from affectome._tables import cut_short
+from affectome.errors import InputError
+from affectome.interpretation import TopStimuli
+from affectome.plotting._lettering import drawable, ink, shortened, wrapped
+from affectome.plotting._style import OKABE_ITO, PAGE_WIDTH, figure_of, house_style
+from affectome.plotting._word_cloud import point_axes
+
+__all__ = ["plot_top_stimuli"]
+
+# All in points.
+_TEXT, _NAME, _TITLE = 7.0, 8.0, 9.0
+_LINE = 8.8
+_HEAD, _GAP, _PAD = 15.0, 5.0, 2.0
+_CAPTION_LINES = 4
+_BAR = 60.0  # the longest bar of a weight
+_ACROSS = 8  # tiles beside each other where several components are shown
+_ACROSS_ALONE = 4
+
+
+class Picture(Protocol):
+    """What a thumbnail must have: a JPEG file, or the reason why there is none."""
+
+    @property
+    def jpeg(self) -> bytes: ...
+    @property
+    def blurred(self) -> bool: ...
+    @property
+    def problem(self) -> str: ...
+
+
+def plot_top_stimuli(
+    result: TopStimuli,
+    thumbnails: Mapping[str, Picture] | None = None,
+    *,
+    components: Sequence[str] | None = None,
+    names: Mapping[str, str] | None = None,
+    title: str | None = None,
+    columns: int | None = None,
+    ax: Axes | None = None,
+) -> Figure:
+    """Draw the strongest stimuli of components, the strongest at the upper left.
+
+    With thumbnails, every stimulus is a picture over its id, weight and the beginning of its caption. Without, it is a
+    line: a bar as long as its weight (within the component), id, weight and as much of the caption as fits.
+
+    Parameters
+    ----------
+    result : TopStimuli
+    thumbnails : mapping from id to Thumbnail, optional
+        As :func:`affectome.stimuli.thumbnails` makes them. A stimulus without one, or whose clip could not be read, is
+        a grey tile that says so.
+    components
+        Which to show, in this order; by default all, one below the other, on a figure as high as that takes. About
+        five with pictures, or seven with captions alone, fill a page.
+    names
+        What components are called; by default as in the space.
+    title
+    columns
+        Pictures beside each other; by default 8, and 4 for a single component.
+    ax
+        Axes to draw into; by default a figure of page width.
+
+    Returns
+    -------
+    matplotlib Figure
+
+    Raises
+    ------
+    InputError
+        For an unknown component, none at all, or axes that are too low for what they should hold.
+    """
+    shown = list(result.components if components is None else components)
+    if not shown:
+        raise InputError("no component is named", remedy=f"choose from {cut_short(result.components)}")
+    across = columns or (_ACROSS if len(shown) > 1 else _ACROSS_ALONE)
+    if across < 1:
+        raise InputError(f"columns={columns} leave no room for pictures", remedy="use columns >= 1")
+    blocks = {name: result.of(name) for name in shown}
+    with house_style():
+        width = 72 * PAGE_WIDTH if ax is None else point_axes(ax, (1, 1))[1]
+        tile = None if thumbnails is None else (width - 2 * _PAD) / across
+        heights = [_block_height(len(rows), tile, across) for rows in blocks.values()]
+        needed = sum(heights) + _LINE + 4 + (_HEAD if title else 0)
+        ax, width, height = point_axes(ax, (PAGE_WIDTH, needed / 72))
+        if height < needed - 0.5:
+            raise InputError(
+                f"the axes are {height / 72:.1f} inches high, and {len(shown)} components need {needed / 72:.1f}",
+                remedy="make the figure higher or show fewer components",
+            )
+        top = height
+        if title:
+            ax.text(_PAD, top - 3, shortened(drawable(title), width, _TITLE), fontsize=_TITLE, va="top", gid="title")
+            top -= _HEAD
+        for (name, rows), block in zip(blocks.items(), heights, strict=True):
+            _header(ax, (names or {}).get(name, name), rows, top, width)
+            if thumbnails is None or tile is None:
+                _lines(ax, rows, top - _HEAD, width)
+            else:
+                _tiles(ax, rows, thumbnails, top - _HEAD, tile, across)
+            top -= block
+        ax.text(_PAD, 3, _note(blocks, thumbnails), fontsize=_TEXT, color="0.35", gid="note")
+        ax.set(xlim=(0, width), ylim=(0, height))  # pictures move them
+    return figure_of(ax)
+
+
+def _block_height(n: int, tile: float | None, across: int) -> float:
+    if tile is None or n == 0:
+        return _HEAD + max(n, 1) * (_LINE + 1) + _GAP
+    return _HEAD + -(-n // across) * _tile_height(tile) + _GAP
+
+
+def _tile_height(tile: float) -> float:
+    return 0.75 * (tile - _GAP) + (1 + _CAPTION_LINES) * _LINE + _GAP
+
+
+def _header(ax: Axes, name: str, rows: pd.DataFrame, top: float, width: float) -> None:
+    fact = f"these {len(rows)}: {100 * rows['cumulative'].iloc[-1]:.1f}% of its weight" if len(rows) else ""
+    room = width - 3 * _PAD - ink(fact, _TEXT)[0] if fact else width
+    ax.text(_PAD, top - 3, shortened(drawable(name), room, _NAME), fontsize=_NAME, va="top", gid="name")
+    ax.text(width - _PAD, top - 3.5, fact, fontsize=_TEXT, va="top", ha="right", color="0.35", gid="share")
+    ax.plot([_PAD, width - _PAD], [top - 13] * 2, color="0.8", linewidth=0.5)
+    if not len(rows):
+        ax.text(_PAD, top - _HEAD - 1, "no stimulus has a weight", fontsize=_TEXT, va="top", color="0.35", gid="none")
+
+
+def _lines(ax: Axes, rows: pd.DataFrame, top: float, width: float) -> None:
+    """One line per stimulus: bar, id and weight, caption."""
+    if rows.empty:
+        return
+    labels = [shortened(drawable(str(name)), 90, _TEXT) for name in rows["id"]]
+    weights = [f"{weight:.2f}" for weight in rows["weight"]]
+    id_room = max(ink(label, _TEXT)[0] for label in labels)
+    weight_room = max(ink(weight, _TEXT)[0] for weight in weights)
+    left = _PAD + _BAR + 4 + weight_room + 6 + id_room + 6
+    lengths = _BAR * rows["weight"].to_numpy() / rows["weight"].iloc[0]
+    for k, (label, weight, length, caption) in enumerate(zip(labels, weights, lengths, rows["caption"], strict=True)):
+        middle = top - (k + 0.5) * (_LINE + 1)
+        ax.add_patch(Rectangle((_PAD, middle - 2.5), length, 5, color=OKABE_ITO[5], linewidth=0, gid="bar"))
+        for x, text, side, part in (
+            (_PAD + _BAR + 4 + weight_room, weight, "right", "weight"),
+            (_PAD + _BAR + 4 + weight_room + 6, label, "left", "id"),
+            (left, shortened(drawable(str(caption)), width - left - _PAD, _TEXT), "left", "caption"),
+        ):
+            colour = "0.35" if part == "weight" else "black"
+            ax.text(x, middle, text, fontsize=_TEXT, va="center_baseline", ha=side, color=colour, gid=part)
+
+
+def _tiles(
+    ax: Axes, rows: pd.DataFrame, thumbnails: Mapping[str, Picture], top: float, tile: float, across: int
+) -> None:
+    inner = tile - _GAP
+    box = 0.75 * inner
+    for k, row in enumerate(rows.itertuples()):
+        left, upper = _PAD + k % across * tile, top - k // across * _tile_height(tile)
+        picture = thumbnails.get(str(row.id))
+        problem = "no picture" if picture is None else picture.problem
+        if picture is None or problem:
+            ax.add_patch(Rectangle((left, upper - box), inner, box, facecolor="0.85", linewidth=0, gid="missing"))
+            ax.text(left + inner / 2, upper - box / 2, problem.replace(" ", "\n"), fontsize=_TEXT, ha="center",
+                    va="center", color="0.25", linespacing=1.1, gid="problem")  # fmt: skip
+        else:
+            pixels = _pixels(picture.jpeg)
+            scale = min(inner / pixels.shape[1], box / pixels.shape[0])
+            w, h = scale * pixels.shape[1], scale * pixels.shape[0]
+            x, y = left + (inner - w) / 2, upper - (box + h) / 2
+            ax.imshow(pixels, extent=(x, x + w, y, y + h), aspect="auto", gid=f"picture {row.id}")
+        weight = f" · {row.weight:.2f}"
+        label = shortened(drawable(str(row.id)), inner - ink(weight, _TEXT)[0], _TEXT)
+        ax.text(left, upper - box - 1.5, label + weight, fontsize=_TEXT, va="top", color="0.35", gid="id")
+        for j, line in enumerate(wrapped(drawable(str(row.caption)), inner, _TEXT, _CAPTION_LINES)):
+            place = upper - box - 1.5 - (j + 1) * _LINE
+            ax.text(left, place, line, fontsize=_TEXT, va="top", gid="caption")
+
+
+def _pixels(jpeg: bytes) -> Any:
+    from PIL import Image
+
+    return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB"))
+
+
+def _note(blocks: Mapping[str, pd.DataFrame], thumbnails: Mapping[str, Picture] | None) -> str:
+    notes = ["id · weight" if thumbnails is not None else "bar and number: weight"]
+    if any((rows["caption"] != "").any() for rows in blocks.values()):
+        notes.append("the most typical caption of each")
+    if thumbnails is not None:
+        shown = {str(name) for rows in blocks.values() for name in rows["id"]}
+        blurred = sum(thumbnails[name].blurred for name in shown if name in thumbnails)
+        notes += [f"{blurred:,} of {len(shown):,} stimuli blurred on purpose"] if blurred else []
+    return "; ".join(notes)
