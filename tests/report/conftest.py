@@ -1,9 +1,14 @@
 """A finished study whose captions, ids and labels try to break the page."""
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
+from affectome.interpretation import top_stimuli
+from affectome.report import ComponentCard, write_gallery
 from affectome.simulation import simulate_emotions, write_simulated_tables
+from affectome.stimuli import StimulusSet, thumbnails
 from affectome.study import run_study
 
 HOSTILE = [
@@ -59,3 +64,50 @@ def hostile_study(tmp_path_factory):
         table.to_csv(folder / f"{name}.csv", index=False)
     (folder / "study.toml").write_text(STUDY, encoding="utf-8")
     return run_study(folder / "study.toml").results
+
+
+@pytest.fixture(scope="session")
+def gallery_stimuli(tmp_path_factory):
+    """Three stimuli: a picture of noise with a hostile id, another picture, and a clip that is not there."""
+    folder = tmp_path_factory.mktemp("gallery")
+    ids = ("<em>clip</em>&", "a", "b")
+    noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(folder / "0.png")
+    Image.fromarray(noise.transpose(1, 0, 2)).save(folder / "1.png")
+    captions = {ids[0]: [HOSTILE[0]], "a": ["A dog <runs>."], "b": [HOSTILE[3]]}
+    return StimulusSet(ids, captions=captions, videos={i: folder / f"{k}.png" for k, i in enumerate(ids)})
+
+
+@pytest.fixture(scope="session")
+def hostile_gallery(tmp_path_factory, gallery_stimuli):
+    """A gallery of two components, full of hostile text; one picture is blurred, one missing."""
+    ids = gallery_stimuli.ids
+    space = pd.DataFrame({"c1": [3.0, 1.0, 1.0], "<b>c2</b>": [0.0, 1.0, 2.0]}, index=list(ids))
+    top = top_stimuli(space, gallery_stimuli.captions)
+    ratings = pd.DataFrame(
+        {"r": [0.71, -0.3], "ci_low": [0.66, None], "ci_high": [0.75, None], "q": [1e-9, 0.2],
+         "family": ["category", "dimension"]},
+        index=["Joy", "control"],
+    )  # fmt: skip
+    words = pd.Series({"dog": 9.1, HOSTILE[1]: -2.0, '"quoted" & <word>': 4.0}, name="log-odds z")
+    cards = [
+        ComponentCard(
+            "c1",
+            "A <b>name</b>",
+            {"share of all weights": "6.1%"},
+            ratings,
+            pd.Series({"happiness": 0.4, "{{ 7 * 7 }} {% raw %}": 0.1}, name="r"),
+            words,
+            {"Words": words.rename({HOSTILE[1]: "cat"})},
+            top.of("c1"),
+            ["Names were made from these very ratings."],
+        ),
+        ComponentCard("<b>c2</b>", stimuli=top.of("<b>c2</b>")),
+    ]
+    return write_gallery(
+        tmp_path_factory.mktemp("page") / "gallery.html",
+        cards,
+        title="A <b>hostile</b> gallery",
+        thumbnails=thumbnails(gallery_stimuli, ids, blur=[ids[0]]),
+        notes=[HOSTILE[2]],
+    )

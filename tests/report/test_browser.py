@@ -88,6 +88,51 @@ def test_text_stands_out_from_its_ground_in_light_and_in_dark(open_page, hostile
         assert _contrast(ink, paper) > 7
 
 
+@pytest.mark.parametrize("width", [400, 1200])
+def test_the_gallery_has_no_errors_and_no_sideways_scrolling(open_page, hostile_gallery, width):
+    driver = open_page(hostile_gallery, width)
+    assert driver.get_log("browser") == []
+    assert driver.title == "A <b>hostile</b> gallery"
+    sizes = driver.execute_script("return [...document.images].map(i => i.complete ? i.naturalWidth : 0)")
+    assert len(sizes) == 5 and min(sizes) > 0
+    page, window = driver.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
+    assert window == width and page <= width
+    letters = driver.execute_script(
+        "return [...document.querySelectorAll('.cloud text')].map("
+        "t => t.getBoundingClientRect().height / 1.164)"  # the line of the font over its size
+    )
+    assert len(letters) == 3 and min(letters) > 9
+
+
+def test_words_of_a_cloud_lie_apart_in_the_browser(open_page, hostile_gallery):
+    driver = open_page(hostile_gallery, 1200)
+    boxes = driver.execute_script(
+        "return [...document.querySelectorAll('.cloud text')].map(t => {"
+        "const b = t.getBoundingClientRect(); return [b.left, b.right, b.top, b.bottom]})"
+    )
+    for k, one in enumerate(boxes):
+        for other in boxes[:k]:
+            beside = one[1] <= other[0] + 2 or other[1] <= one[0] + 2
+            shared = min(one[3], other[3]) - max(one[2], other[2])
+            assert beside or shared < 0.5 * min(one[3] - one[2], other[3] - other[2])
+
+
+def test_the_gallery_is_walked_with_the_keyboard(open_page, hostile_gallery):
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    driver = open_page(hostile_gallery, 1200)
+    seen = []
+    for _ in range(3):
+        ActionChains(driver).send_keys(Keys.TAB).perform()
+        seen.append(driver.execute_script("return document.activeElement.getAttribute('href')"))
+    assert seen == ["#components", "#component-1", "#component-2"]
+    ActionChains(driver).send_keys(Keys.ENTER).perform()
+    assert driver.execute_script("return document.activeElement.id") == "component-2"
+    ActionChains(driver).send_keys(Keys.TAB).perform()
+    assert driver.execute_script("return document.activeElement.getAttribute('href')") == "#top"
+
+
 def _contrast(a, b):
     """Contrast ratio of the web accessibility guidelines."""
 

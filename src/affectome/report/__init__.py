@@ -1,5 +1,6 @@
 """A results folder in, one HTML page out: self-contained, readable on a phone and in print."""
 
-from affectome.report._io import write_report
+from affectome.report._gallery import ComponentCard
+from affectome.report._io import write_gallery, write_report
 
-__all__ = ["write_report"]
+__all__ = ["ComponentCard", "write_gallery", "write_report"]

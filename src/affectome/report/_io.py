@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import base64
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from affectome._files import atomic_path, read_json
+from affectome._files import atomic_path, check_output, read_json
 from affectome.errors import InputError
+from affectome.report._gallery import ComponentCard, render_gallery
 from affectome.report._page import Picture, Results, render_page
 
-__all__ = ["write_report"]
+if TYPE_CHECKING:
+    from affectome.stimuli import Thumbnail
+
+__all__ = ["write_gallery", "write_report"]
 
 
 def write_report(results: str | os.PathLike[str]) -> Path:
@@ -53,6 +58,60 @@ def write_report(results: str | os.PathLike[str]) -> Path:
     with atomic_path(target) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return target
+
+
+def write_gallery(
+    path: str | os.PathLike[str],
+    cards: Sequence[ComponentCard],
+    *,
+    title: str = "Components",
+    thumbnails: Mapping[str, Thumbnail] | None = None,
+    notes: Sequence[str] = (),
+    seed: int = 0,
+) -> Path:
+    """Write one HTML page with a card per component: name, facts, ratings, words and strongest stimuli.
+
+    Everything is inside the one file: pictures, word clouds, styles. It loads nothing and runs no script, can be used
+    from the keyboard, and reads well on a phone, in the dark and on paper. All text is escaped. A blurred thumbnail is
+    shown as it is: what lies beneath is not in the file, and a note says how many there are.
+
+    Parameters
+    ----------
+    path
+        An ``.html`` file.
+    cards : sequence of ComponentCard
+    title
+    thumbnails : mapping from id to Thumbnail, optional
+        As :func:`affectome.stimuli.thumbnails` makes them; without, captions alone.
+    notes
+        Sentences below the title, for example where labels were made from the space itself.
+    seed
+        Moves the words of the clouds about.
+
+    Returns
+    -------
+    Path of the page.
+
+    Raises
+    ------
+    InputError
+        For no card, a component that appears twice, or a table that lacks a column.
+    EnvironmentFailure
+        When the page cannot be written, or a card has a cloud and the extra ``words`` is not installed.
+
+    Examples
+    --------
+    >>> import tempfile, pandas as pd
+    >>> ratings = pd.DataFrame({"r": [0.71], "ci_low": [0.66], "ci_high": [0.75]}, index=["Joy"])
+    >>> card = ComponentCard("component 01", "Joyful animals", {"share of all weights": "6.1%"}, ratings)
+    >>> write_gallery(tempfile.mkdtemp() + "/gallery.html", [card]).name
+    'gallery.html'
+    """
+    check_output(path, (".html",))
+    page = render_gallery(cards, title, thumbnails or {}, notes, seed)
+    with atomic_path(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return Path(path)
 
 
 def _picture(path: Path) -> Picture:
