@@ -1,29 +1,60 @@
 """What the components of a space mean."""
 
 from affectome.interpretation._captions import TopStimuli, TypicalCaption, top_stimuli, typical_captions
-from affectome.interpretation._categories import (
-    CategoryLabels,
+from affectome.interpretation._categories import CategoryLabels, column_shuffled, top_categories
+from affectome.interpretation._classification import (
+    CategoryScore,
     NearestCentroid,
+    classify,
     classify_categories,
-    column_shuffled,
-    top_categories,
+    shuffled_baseline,
 )
 from affectome.interpretation._components import describe_components
 from affectome.interpretation._correlations import RatingCorrelations, correlate_components
+from affectome.interpretation._graph import AffectiveGraph, ClusterProfiles, affective_graph, cluster_profiles
+from affectome.interpretation._prediction import (
+    PredictionComparison,
+    RatingPrediction,
+    compare_predictions,
+    predict_ratings,
+)
 from affectome.interpretation._projection import Projection, project_tsne
+from affectome.interpretation._types import (
+    TYPES,
+    ComponentTypes,
+    TypeRuleScores,
+    component_types,
+    score_type_rules,
+)
 
 __all__ = [
+    "AffectiveGraph",
     "CategoryLabels",
+    "CategoryScore",
+    "ClusterProfiles",
+    "ComponentTypes",
     "NearestCentroid",
+    "PredictionComparison",
     "Projection",
     "RatingCorrelations",
+    "RatingPrediction",
+    "TYPES",
     "TopStimuli",
+    "TypeRuleScores",
     "TypicalCaption",
+    "affective_graph",
+    "classify",
     "classify_categories",
+    "cluster_profiles",
     "column_shuffled",
+    "compare_predictions",
+    "component_types",
     "correlate_components",
     "describe_components",
+    "predict_ratings",
     "project_tsne",
+    "score_type_rules",
+    "shuffled_baseline",
     "top_categories",
     "top_stimuli",
     "typical_captions",

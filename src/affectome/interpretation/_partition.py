@@ -1,0 +1,209 @@
+"""Held-out variance of many targets that two families of predictors explain, alone and together."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from affectome._resampling import permutation_p
+from affectome.interpretation._ridge import ALPHAS, Band, FoldedRidge, assign_folds
+
+__all__ = [
+    "PARTS",
+    "family_losses",
+    "fdr",
+    "fitting_noise",
+    "group_sums",
+    "part_interval",
+    "second_order",
+    "signs_of",
+    "unique_p",
+]
+
+Floats = NDArray[np.float64]
+Places = NDArray[np.intp]
+
+#: Each part of the variance as a sum of losses (of the mean, of the first family, of the second, of both).
+PARTS: dict[str, tuple[int, int, int, int]] = {
+    "r2_first": (1, -1, 0, 0),
+    "r2_second": (1, 0, -1, 0),
+    "r2_both": (1, 0, 0, -1),
+    "unique_first": (0, 0, 1, -1),
+    "unique_second": (0, 1, 0, -1),
+    "shared": (1, -1, -1, 1),
+}
+
+_MIXES = (0.1, 0.5, 0.9)  # shares of weight of the first family where both are used
+_EMPTY = 1e-8  # an eigenvalue per stimulus below this: the column is a sum of others
+_FULL = 0.999  # leverage above which a residual says nothing
+
+
+def family_losses(
+    y: Floats, first: Floats, second: Floats, group: Places, n_folds: int, n_repeats: int, rng: np.random.Generator
+) -> Floats:
+    """Squared held-out errors (4, n, T) of the training mean, ridge from either family, and from both.
+
+    "Both" is banded: it may weigh the families .9 : .1, .5 : .5, .1 : .9, or leave one of them out, and takes what is
+    best over the inner folds. Its candidates contain those of either family alone, so that it is not worse for a
+    penalty that suits one family and not the other. Losses are averaged over repeats.
+    """
+    p, q = first.shape[1], second.shape[1]
+    x = np.hstack([first, second])
+    own = np.arange(p), np.arange(p, p + q)
+    bands = [Band(columns, np.ones(len(columns))) for columns in own]
+    bands += [Band(np.arange(p + q), np.sqrt(np.r_[np.full(p, w), np.full(q, 1 - w)])) for w in _MIXES]
+    models = ([0], [1], list(range(len(bands))))
+    losses = np.zeros((4, *y.shape))
+    for _ in range(n_repeats):
+        ridge = FoldedRidge(x, assign_folds(group, n_folds, rng), bands, ALPHAS)
+        errors = ridge.inner_errors(y[ridge.order])
+        losses[0] += (y - ridge.baseline(y)) ** 2
+        for k, model in enumerate(models, start=1):
+            losses[k] += (y - ridge.predict(y, model, errors)) ** 2
+    return losses / n_repeats
+
+
+def second_order(y: Floats, first: Floats, second: Floats, group: Places) -> dict[str, Floats]:
+    """For each part, the variance (T,) that the noise of fitting adds to its sum of loss differences.
+
+    See :func:`part_interval`.
+    """
+    x = np.hstack([first, second])
+    residuals = [y - _projection(part, y) for part in (first, second, x)]
+    nothing = np.empty((len(y), 0))
+    spread = {
+        "r2_first": fitting_noise(first, nothing, residuals[0], group),
+        "r2_second": fitting_noise(second, nothing, residuals[1], group),
+        "r2_both": fitting_noise(x, nothing, residuals[2], group),
+        "unique_first": fitting_noise(first, second, residuals[2], group),
+        "unique_second": fitting_noise(second, first, residuals[2], group),
+    }
+    spread["shared"] = spread["unique_first"] + spread["unique_second"]
+    return spread
+
+
+def part_interval(
+    losses: Floats, part: str, noise: Floats, group: Places, level: float
+) -> tuple[Floats, Floats, Floats]:
+    """Estimate and interval of one part of the variance, each (T,).
+
+    The part is a ratio S / S0 of summed losses (S0: of the mean). Its influence function over stimuli (infinitesimal
+    jackknife) with the fitted models held fixed gives the variance, to which that of a second-order term is added:
+    errors and the noise of the fits, made from one another in turn over the folds, are correlated, which a fixed
+    model knows nothing of and which is all there is where a family adds nothing. For one family of p columns that
+    adds nothing to Gaussian noise of variance s^2 the sum of loss differences has variance 8 p s^4, of which the
+    first order sees half. Normal quantiles; R2 on the scale of log(1 - R2).
+    """
+    difference = np.tensordot(np.array(PARTS[part], np.float64), losses, axes=1)  # (n, T)
+    whole = losses[0].sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value = difference.sum(axis=0) / whole
+        influence = group_sums(difference - value * losses[0], group)
+        m = len(influence)
+        variance = (influence**2).sum(axis=0) * m / (m - 1) / whole**2 + noise / whole**2
+        reach = stats.norm.ppf((1 + level) / 2) * np.sqrt(variance)
+        if part.startswith("r2"):
+            left = 1 - value
+            return value, 1 - left * np.exp(reach / left), 1 - left * np.exp(-reach / left)
+    return value, value - reach, value + reach
+
+
+def unique_p(y: Floats, own: Floats, other: Floats, signs: Floats, group: Places) -> Floats:
+    """Test, by flipping signs of scores, that `own` adds nothing to the linear prediction from `other`; p (T,).
+
+    With U an orthonormal basis of `own` after regression on `other` and e the residuals of y on `other`, the
+    statistic is |U'e|^2, the sum of squares that `own` explains beyond `other`. Each draw multiplies the score of
+    every stimulus, U_i e_i / sqrt(1 - h_i), with a random sign (h its leverage in `other`: residuals are smaller than
+    errors by that much); stimuli of a group share a sign. Unlike a permutation of rows or of residuals this leaves
+    the predictors' correlation and unequal variances as they are (Hemerik, Goeman & Finos 2020).
+
+    Parameters
+    ----------
+    signs : array of shape (B, n_groups)
+    """
+    basis, leverage = _beyond(own, other)
+    if basis.shape[1] == 0:
+        return np.full(y.shape[1], np.nan)
+    residual = y - _projection(other, y)
+    observed = ((basis.T @ residual) ** 2).sum(axis=0)
+    weighted = residual / np.sqrt(1 - np.minimum(leverage, _FULL))[:, None]
+    scores = group_sums((basis[:, :, None] * weighted[:, None, :]).reshape(len(y), -1), group)
+    null = np.empty((len(signs), y.shape[1]))
+    for start in range(0, len(signs), 250):  # a block of draws fits into memory
+        rows = slice(start, start + 250)
+        drawn = (signs[rows] @ scores).reshape(-1, basis.shape[1], y.shape[1])
+        null[rows] = np.einsum("bct,bct->bt", drawn, drawn)
+    flat = np.ptp(y, axis=0) == 0
+    p: Floats = np.where(flat, np.nan, permutation_p(observed, null))
+    return p
+
+
+def signs_of(n_groups: int, n_draws: int, rng: np.random.Generator) -> Floats:
+    """Random signs, (n_draws, n_groups)."""
+    return rng.integers(0, 2, size=(n_draws, n_groups)).astype(np.float64) * 2 - 1
+
+
+def fdr(p: Floats) -> Floats:
+    """Benjamini-Hochberg over every p that is defined; NaN stays."""
+    q = np.full_like(p, np.nan)
+    known = ~np.isnan(p)
+    if known.any():
+        q[known] = stats.false_discovery_control(p[known], method="bh")
+    return q
+
+
+def group_sums(values: Floats, group: Places) -> Floats:
+    """Sums over the stimuli of each group, (n_groups, T)."""
+    n_groups = int(group.max()) + 1
+    if n_groups == len(group):
+        return values
+    sums = np.zeros((n_groups, values.shape[1]))
+    np.add.at(sums, group, values)
+    return sums
+
+
+def _orthonormal(x: Floats) -> Floats:
+    """Orthonormal basis (n, rank) of columns that are centred already; constant columns and sums of others drop out."""
+    spread = x.std(axis=0)
+    scaled = x[:, spread > 0] / spread[spread > 0]
+    if scaled.shape[1] == 0:
+        return np.empty((len(x), 0))
+    values, vectors = np.linalg.eigh(scaled.T @ scaled)
+    kept = values > _EMPTY * len(x)
+    basis: Floats = scaled @ (vectors[:, kept] / np.sqrt(values[kept]))
+    return basis
+
+
+def _projection(x: Floats, y: Floats) -> Floats:
+    """Least-squares prediction of y from x and a constant."""
+    basis = _orthonormal(x - x.mean(axis=0))
+    projected: Floats = y.mean(axis=0) + basis @ (basis.T @ y)
+    return projected
+
+
+def _beyond(own: Floats, other: Floats) -> tuple[Floats, Floats]:
+    """Basis (n, c) of `own` after regression on `other` and a constant, and the leverages of those (n,)."""
+    n = len(own)
+    basis = _orthonormal(other - other.mean(axis=0)) if other.shape[1] else np.empty((n, 0))
+    centred = own - own.mean(axis=0)
+    spread = centred.std(axis=0)
+    rest = centred - basis @ (basis.T @ centred)
+    rest[:, rest.std(axis=0) < np.sqrt(_EMPTY) * spread] = 0.0  # what `other` holds already leaves but rounding
+    return _orthonormal(rest), 1 / n + (basis**2).sum(axis=1)
+
+
+def fitting_noise(own: Floats, other: Floats, residual: Floats, group: Places) -> Floats:
+    """Twice the variance (T,) of |U'(s * e)|^2 under random signs s: 4 (|U' diag(e^2) U|_F^2 - sum_i |U_i|^4 e_i^4).
+
+    U is an orthonormal basis of `own` after regression on `other` and a constant.
+    """
+    basis, _ = _beyond(own, other)
+    if basis.shape[1] == 0:
+        return np.zeros(residual.shape[1])
+    spread = np.empty(residual.shape[1])
+    for t in range(residual.shape[1]):
+        scores = group_sums(basis * residual[:, t, None], group)
+        square = scores.T @ scores
+        spread[t] = 4 * ((square**2).sum() - ((scores**2).sum(axis=1) ** 2).sum())
+    return np.maximum(spread, 0.0)
