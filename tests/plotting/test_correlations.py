@@ -18,7 +18,9 @@ def result():
     q = [[0.06, 0.001, 0.05, np.nan], [0.0, 0.7, 0.049, np.nan]]
     tables = [pd.DataFrame(values, index=COMPONENTS, columns=RATINGS) for values in (r, q, q)]
     family = pd.Series(["category", "category", "dimension", "dimension"], index=RATINGS)
-    return RatingCorrelations(*tables, family, n_stimuli=2180)
+    shown = dict(zip(("r", "p", "q"), tables, strict=True))
+    others = ("ci_low", "ci_high", "rho", "rho_p", "rho_q", "rho_ci_low", "rho_ci_high")
+    return RatingCorrelations(**shown, **dict.fromkeys(others, tables[0]), family=family, n_stimuli=2180)
 
 
 @pytest.fixture
