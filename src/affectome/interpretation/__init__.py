@@ -12,6 +12,8 @@ from affectome.interpretation._classification import (
 from affectome.interpretation._components import describe_components
 from affectome.interpretation._correlations import RatingCorrelations, correlate_components
 from affectome.interpretation._graph import AffectiveGraph, ClusterProfiles, affective_graph, cluster_profiles
+from affectome.interpretation._names import ComponentNames, name_components
+from affectome.interpretation._naming_prompt import ParsedName, adopt_names, naming_prompts, parse_name
 from affectome.interpretation._prediction import (
     PredictionComparison,
     RatingPrediction,
@@ -19,6 +21,7 @@ from affectome.interpretation._prediction import (
     predict_ratings,
 )
 from affectome.interpretation._projection import Projection, project_tsne
+from affectome.interpretation._terms import TermCorrelations, term_correlations
 from affectome.interpretation._types import (
     TYPES,
     ComponentTypes,
@@ -26,22 +29,30 @@ from affectome.interpretation._types import (
     component_types,
     score_type_rules,
 )
+from affectome.interpretation._words import STOP_WORDS, DistinctiveWords, WordCounts, count_words, distinctive_words
 
 __all__ = [
+    "STOP_WORDS",
+    "TYPES",
     "AffectiveGraph",
     "CategoryLabels",
     "CategoryScore",
     "ClusterProfiles",
+    "ComponentNames",
     "ComponentTypes",
+    "DistinctiveWords",
     "NearestCentroid",
+    "ParsedName",
     "PredictionComparison",
     "Projection",
     "RatingCorrelations",
     "RatingPrediction",
-    "TYPES",
+    "TermCorrelations",
     "TopStimuli",
     "TypeRuleScores",
     "TypicalCaption",
+    "WordCounts",
+    "adopt_names",
     "affective_graph",
     "classify",
     "classify_categories",
@@ -50,11 +61,17 @@ __all__ = [
     "compare_predictions",
     "component_types",
     "correlate_components",
+    "count_words",
     "describe_components",
+    "distinctive_words",
+    "name_components",
+    "naming_prompts",
+    "parse_name",
     "predict_ratings",
     "project_tsne",
     "score_type_rules",
     "shuffled_baseline",
+    "term_correlations",
     "top_categories",
     "top_stimuli",
     "typical_captions",

@@ -13,6 +13,7 @@ from affectome.judges._protocol import Answers, Judge, Reply, ask
 from affectome.judges._sentences import encode_captions
 from affectome.judges._session import ChatSession
 from affectome.judges._transport import RequestFailed, Transport
+from affectome.judges._writer import WrittenText, write_texts
 
 __all__ = [
     "CONSTRAINTS",
@@ -30,10 +31,12 @@ __all__ = [
     "Reply",
     "RequestFailed",
     "Transport",
+    "WrittenText",
     "ask",
     "encode_captions",
     "load_prompt",
     "model_identity",
     "parse_choice",
     "read_judge",
+    "write_texts",
 ]

@@ -116,6 +116,18 @@ class ChatSession:
             conversation.note(failure=str(error))
         return conversation.reply()
 
+    async def write(self, messages: Sequence[Mapping[str, str]]) -> tuple[Reply, bool]:
+        """The model's free text to any messages, and whether it came to its end; it is read for no choice.
+
+        Raises
+        ------
+        RequestFailed
+        """
+        conversation = _Conversation()
+        said = [_said(message["role"], message["content"]) for message in messages]
+        _, finished = conversation.add(await self._post(said, ("", "", ""), self._free_head, 0))
+        return conversation.reply(), finished
+
     async def _converse(self, conversation: _Conversation, ids: tuple[str, str, str]) -> None:
         messages: list[_Message] = []
         if self._prompt.system:
