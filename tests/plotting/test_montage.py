@@ -13,6 +13,7 @@ from PIL import Image
 from affectome.errors import InputError
 from affectome.interpretation import top_stimuli
 from affectome.plotting import PAGE_WIDTH, plot_top_stimuli, save_figure
+from affectome.plotting._lettering import ink
 
 
 @dataclass
@@ -97,6 +98,16 @@ def test_text_is_large_enough_and_nothing_lies_over_something_else(top, pictured
             assert width < 1 or height < 3  # boxes are as high as the highest letters, and a little more
     paths = save_figure(figure, tmp_path, "top", ("png", "svg", "pdf"))
     assert all(path.stat().st_size > 1000 for path in paths)
+
+
+def test_captions_of_several_components_stand_beside_each_other(top):
+    figure = plot_top_stimuli(top, columns=2, components=["one", "two", "none"])
+    assert figure.get_size_inches()[1] < plot_top_stimuli(top).get_size_inches()[1] - 0.4
+    (one, two, none) = (text.get_position() for text in figure.axes[0].texts if text.get_gid() == "name")
+    assert one[1] == two[1] > none[1] and one[0] == none[0] < two[0]
+    for text in figure.axes[0].texts:
+        if text.get_gid() == "caption" and text.get_position()[0] < two[0]:
+            assert text.get_position()[0] + ink(text.get_text(), 7)[0] <= two[0]
 
 
 def test_given_axes_are_used_and_refused_where_they_are_too_low(top):

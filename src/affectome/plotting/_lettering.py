@@ -37,11 +37,18 @@ def drawable(text: str) -> str:
     return "".join(c if ord(c) in known else REPLACEMENT for c in shown)
 
 
-@lru_cache(maxsize=8192)
 def ink(text: str, size: float) -> tuple[float, float, float]:
-    """Width, height and depth below the baseline of what is drawn, in points."""
-    properties = FontProperties(family=FONT, size=size)
-    width, height, depth = _measure.get_text_width_height_descent(text, properties, ismath=False)
+    """Width, height and depth below the baseline of text on one line, in points."""
+    width, height, depth = _ink_per_point(text)
+    return size * width, size * height, size * depth
+
+
+@lru_cache(maxsize=65_536)
+def _ink_per_point(text: str) -> tuple[float, float, float]:
+    """Outlines scale with the size, so they are measured once."""
+    width, height, depth = _measure.get_text_width_height_descent(
+        text, FontProperties(family=FONT, size=1), ismath=False
+    )
     return float(width), float(height), float(depth)
 
 
@@ -53,7 +60,7 @@ def shortened(text: str, width: float, size: float) -> str:
     n = bisect_right(range(1, len(text)), width, key=lambda k: ink(text[:k].rstrip() + "…", size)[0])
     kept, _, cut = text[:n].rpartition(" ")
     whole = text[n : n + 1] in ("", " ") or len(kept) < len(cut)  # a word is cut only where it is most of what is left
-    return (text[:n] if whole else kept).rstrip() + "…"
+    return (text[:n] if whole else kept).rstrip(" ,;:") + "…"
 
 
 def wrapped(text: str, width: float, size: float, lines: int) -> list[str]:

@@ -26,9 +26,10 @@ _TEXT, _NAME, _TITLE = 7.0, 8.0, 9.0
 _LINE = 8.8
 _HEAD, _GAP, _PAD = 15.0, 5.0, 2.0
 _CAPTION_LINES = 4
-_BAR = 60.0  # the longest bar of a weight
+_BETWEEN = 14.0  # components beside each other
 _ACROSS = 8  # tiles beside each other where several components are shown
 _ACROSS_ALONE = 4
+_BAR = 0.1  # the longest bar of a weight, as a share of the width
 
 
 class Picture(Protocol):
@@ -64,13 +65,14 @@ def plot_top_stimuli(
         As :func:`affectome.stimuli.thumbnails` makes them. A stimulus without one, or whose clip could not be read, is
         a grey tile that says so.
     components
-        Which to show, in this order; by default all, one below the other, on a figure as high as that takes. About
-        five with pictures, or seven with captions alone, fill a page.
+        Which to show, in this order; by default all, on a figure as high as that takes. About five with pictures, or
+        seven with captions alone, fill a page; so do the three strongest captions of 30 in two columns.
     names
         What components are called; by default as in the space.
     title
     columns
-        Pictures beside each other; by default 8, and 4 for a single component.
+        Pictures beside each other, by default 8, and 4 for a single component; with captions alone, components
+        beside each other, by default 1.
     ax
         Axes to draw into; by default a figure of page width.
 
@@ -86,15 +88,17 @@ def plot_top_stimuli(
     shown = list(result.components if components is None else components)
     if not shown:
         raise InputError("no component is named", remedy=f"choose from {cut_short(result.components)}")
-    across = columns or (_ACROSS if len(shown) > 1 else _ACROSS_ALONE)
+    across = columns or (_default_columns(len(shown)) if thumbnails is not None else 1)
     if across < 1:
-        raise InputError(f"columns={columns} leave no room for pictures", remedy="use columns >= 1")
+        raise InputError(f"columns={columns} leave no room", remedy="use columns >= 1")
     blocks = {name: result.of(name) for name in shown}
     with house_style():
         width = 72 * PAGE_WIDTH if ax is None else point_axes(ax, (1, 1))[1]
         tile = None if thumbnails is None else (width - 2 * _PAD) / across
+        beside = across if thumbnails is None else 1  # components
         heights = [_block_height(len(rows), tile, across) for rows in blocks.values()]
-        needed = sum(heights) + _LINE + 4 + (_HEAD if title else 0)
+        rows_of_blocks = [max(heights[k : k + beside]) for k in range(0, len(heights), beside)]
+        needed = sum(rows_of_blocks) + _LINE + 4 + (_HEAD if title else 0)
         ax, width, height = point_axes(ax, (PAGE_WIDTH, needed / 72))
         if height < needed - 0.5:
             raise InputError(
@@ -105,16 +109,23 @@ def plot_top_stimuli(
         if title:
             ax.text(_PAD, top - 3, shortened(drawable(title), width, _TITLE), fontsize=_TITLE, va="top", gid="title")
             top -= _HEAD
-        for (name, rows), block in zip(blocks.items(), heights, strict=True):
-            _header(ax, (names or {}).get(name, name), rows, top, width)
+        room = (width - 2 * _PAD - (beside - 1) * _BETWEEN) / beside
+        for k, (name, rows) in enumerate(blocks.items()):
+            left = _PAD + k % beside * (room + _BETWEEN)
+            _header(ax, (names or {}).get(name, name), rows, (left, top), room)
             if thumbnails is None or tile is None:
-                _lines(ax, rows, top - _HEAD, width)
+                _lines(ax, rows, (left, top - _HEAD), room)
             else:
                 _tiles(ax, rows, thumbnails, top - _HEAD, tile, across)
-            top -= block
+            if k % beside == beside - 1:
+                top -= rows_of_blocks[k // beside]
         ax.text(_PAD, 3, _note(blocks, thumbnails), fontsize=_TEXT, color="0.35", gid="note")
         ax.set(xlim=(0, width), ylim=(0, height))  # pictures move them
     return figure_of(ax)
+
+
+def _default_columns(n_components: int) -> int:
+    return _ACROSS if n_components > 1 else _ACROSS_ALONE
 
 
 def _block_height(n: int, tile: float | None, across: int) -> float:
@@ -127,33 +138,36 @@ def _tile_height(tile: float) -> float:
     return 0.75 * (tile - _GAP) + (1 + _CAPTION_LINES) * _LINE + _GAP
 
 
-def _header(ax: Axes, name: str, rows: pd.DataFrame, top: float, width: float) -> None:
+def _header(ax: Axes, name: str, rows: pd.DataFrame, corner: tuple[float, float], width: float) -> None:
+    left, top = corner
     fact = f"these {len(rows)}: {100 * rows['cumulative'].iloc[-1]:.1f}% of its weight" if len(rows) else ""
-    room = width - 3 * _PAD - ink(fact, _TEXT)[0] if fact else width
-    ax.text(_PAD, top - 3, shortened(drawable(name), room, _NAME), fontsize=_NAME, va="top", gid="name")
-    ax.text(width - _PAD, top - 3.5, fact, fontsize=_TEXT, va="top", ha="right", color="0.35", gid="share")
-    ax.plot([_PAD, width - _PAD], [top - 13] * 2, color="0.8", linewidth=0.5)
+    room = width - 6 - ink(fact, _TEXT)[0] if fact else width
+    ax.text(left, top - 3, shortened(drawable(name), room, _NAME), fontsize=_NAME, va="top", gid="name")
+    ax.text(left + width, top - 3.5, fact, fontsize=_TEXT, va="top", ha="right", color="0.35", gid="share")
+    ax.plot([left, left + width], [top - 13] * 2, color="0.8", linewidth=0.5)
     if not len(rows):
-        ax.text(_PAD, top - _HEAD - 1, "no stimulus has a weight", fontsize=_TEXT, va="top", color="0.35", gid="none")
+        ax.text(left, top - _HEAD - 1, "no stimulus has a weight", fontsize=_TEXT, va="top", color="0.35", gid="none")
 
 
-def _lines(ax: Axes, rows: pd.DataFrame, top: float, width: float) -> None:
-    """One line per stimulus: bar, id and weight, caption."""
+def _lines(ax: Axes, rows: pd.DataFrame, corner: tuple[float, float], width: float) -> None:
+    """One line per stimulus: bar, weight and id, caption."""
     if rows.empty:
         return
-    labels = [shortened(drawable(str(name)), 90, _TEXT) for name in rows["id"]]
+    left, top = corner
+    bar = _BAR * width
+    labels = [shortened(drawable(str(name)), width / 5, _TEXT) for name in rows["id"]]
     weights = [f"{weight:.2f}" for weight in rows["weight"]]
-    id_room = max(ink(label, _TEXT)[0] for label in labels)
-    weight_room = max(ink(weight, _TEXT)[0] for weight in weights)
-    left = _PAD + _BAR + 4 + weight_room + 6 + id_room + 6
-    lengths = _BAR * rows["weight"].to_numpy() / rows["weight"].iloc[0]
+    ends = left + bar + 4 + max(ink(weight, _TEXT)[0] for weight in weights)  # right-aligned weights, then ids
+    begins = ends + 12 + max(ink(label, _TEXT)[0] for label in labels)
+    lengths = bar * rows["weight"].to_numpy() / rows["weight"].iloc[0]
     for k, (label, weight, length, caption) in enumerate(zip(labels, weights, lengths, rows["caption"], strict=True)):
         middle = top - (k + 0.5) * (_LINE + 1)
-        ax.add_patch(Rectangle((_PAD, middle - 2.5), length, 5, color=OKABE_ITO[5], linewidth=0, gid="bar"))
+        ax.add_patch(Rectangle((left, middle - 2.5), length, 5, color=OKABE_ITO[5], linewidth=0, gid="bar"))
+        excerpt = shortened(drawable(str(caption)), left + width - begins, _TEXT)
         for x, text, side, part in (
-            (_PAD + _BAR + 4 + weight_room, weight, "right", "weight"),
-            (_PAD + _BAR + 4 + weight_room + 6, label, "left", "id"),
-            (left, shortened(drawable(str(caption)), width - left - _PAD, _TEXT), "left", "caption"),
+            (ends, weight, "right", "weight"),
+            (ends + 6, label, "left", "id"),
+            (begins, excerpt, "left", "caption"),
         ):
             colour = "0.35" if part == "weight" else "black"
             ax.text(x, middle, text, fontsize=_TEXT, va="center_baseline", ha=side, color=colour, gid=part)

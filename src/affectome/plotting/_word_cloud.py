@@ -22,8 +22,9 @@ _LARGEST = 30.0
 _FLOOR = 2 * SMALLEST  # rather leave words out than let the strongest become smaller than this
 _STEP = 0.88  # from one trial of the largest size to the next
 _DENSITY = 0.62  # share of the area that words can fill; denser trials always fail
-_GRAIN = 3  # pixels per point of the grid on which words are placed
+_GRAIN = 2  # pixels per point of the grid on which words are placed
 _MARGIN = 3.0  # points between words
+_SLACK = 1.03  # letters on the grid may be a little wider than their outlines
 _PAD = 2.0
 #: By whether the weight is negative; vermilion as dark as small text needs.
 _COLOURS = {False: OKABE_ITO[0], True: "#B34700"}
@@ -98,12 +99,12 @@ def lay_out_words(
         cap = max(cap, SMALLEST)
         sizes = np.round(_GRAIN * (SMALLEST + (cap - SMALLEST) * strength.to_numpy())).astype(int)
         inks = [ink(text, size / _GRAIN) for text, size in zip(texts, sizes, strict=True)]
-        fits = [extent[0] + _MARGIN <= width for extent in inks]
+        fits = [_SLACK * extent[0] + _MARGIN < width for extent in inks]
         dense = sum((w + _MARGIN) * (h + _MARGIN) for w, h, _ in inks) > _DENSITY * width * height
         if cap == SMALLEST or (all(fits) and (not dense or cap <= _FLOOR)):
             wanted = {text: int(size) for text, size, fit in zip(texts, sizes, fits, strict=True) if fit}
             corners = _placed(wanted, width, height, seed)
-            if len(corners) == len(wanted) or cap <= _FLOOR:
+            if len(corners) == len(wanted) or (cap <= _FLOOR and corners) or cap == SMALLEST:
                 break
         cap *= _STEP
     made = [
