@@ -51,6 +51,7 @@ _HOME = {
     "select_embedding": "embedding",
     "simulate_emotions": "simulation",
     "split_triplets": "triplets",
+    "top_stimuli": "interpretation",
     "write_space": "spaces",
     "write_triplets": "triplets",
     "write_weights": "embedding",

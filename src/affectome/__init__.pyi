@@ -33,6 +33,7 @@ from affectome.errors import EnvironmentFailure as EnvironmentFailure
 from affectome.errors import InputError as InputError
 from affectome.errors import Interrupted as Interrupted
 from affectome.interpretation import correlate_components as correlate_components
+from affectome.interpretation import top_stimuli as top_stimuli
 from affectome.judges import ChatJudge as ChatJudge
 from affectome.judges import FeatureJudge as FeatureJudge
 from affectome.judges import LocalJudge as LocalJudge
