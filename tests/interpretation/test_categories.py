@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest, norm
+from scipy.stats import binomtest
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 from sklearn.neighbors import NearestCentroid as SklearnCentroid
 
@@ -39,7 +39,7 @@ def brute_force(space, labels, top):
 @given(seed=st.integers(0, 2**20), top=st.integers(1, 3))
 def test_hits_equal_a_leave_one_out_loop(seed, top):
     space, labels = draw(seed, n=30)
-    got = classify_categories(space, labels, top=top, n_permutations=1, n_boot=1, seed=0)
+    got = classify_categories(space, labels, top=top, n_permutations=1, seed=0)
     hits = brute_force(space, labels, top)
     per_class = hits.groupby(labels).mean()
     assert got.value == pytest.approx(hits.mean(), abs=1e-12)
@@ -75,7 +75,7 @@ def test_p_is_uniform_where_labels_say_nothing():
     for seed in range(300):
         space, _ = draw(seed, n=150, n_classes=6, signal=0)
         labels = pd.Series(np.random.default_rng(seed + 10_000).integers(0, 6, 150).astype(str), index=space.index)
-        p.append(classify_categories(space, labels, top=2, n_permutations=39, n_boot=1, seed=seed).p)
+        p.append(classify_categories(space, labels, top=2, n_permutations=39, seed=seed).p)
     p = np.array(p)
     assert set(np.round(p * 40, 9) % 1) == {0}
     for alpha in (0.05, 0.1, 0.25):
@@ -95,11 +95,11 @@ def test_the_null_lies_about_guessing_and_a_signal_far_above():
     assert got.null_mean == pytest.approx(np.mean(redone), abs=4 * np.std(redone) / np.sqrt(8) + 0.01)
 
 
-def test_the_interval_has_the_binomial_width():
+def test_the_interval_is_that_of_wilson():
     space, labels = draw(2, n=400)
-    got = classify_categories(space, labels, top=1, n_permutations=1, n_boot=20_000, seed=0)
-    half = norm.ppf(0.975) * np.sqrt(got.value * (1 - got.value) / 400)
-    assert (got.value - got.ci_low, got.ci_high - got.value) == pytest.approx((half, half), rel=0.08)
+    got = classify_categories(space, labels, top=1, n_permutations=1, seed=0)
+    expected = binomtest(round(got.value * 400), 400).proportion_ci(0.95, method="wilson")
+    assert (got.ci_low, got.ci_high) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
 def test_priors_are_those_of_always_naming_the_commonest():
@@ -127,11 +127,11 @@ def test_singletons_rare_categories_excluded_ids_and_unlabelled_stimuli_are_left
     assert classify_categories(space, stranger, top=1, n_permutations=1, seed=0).n_stimuli == 18
 
 
-def test_the_seed_decides_the_null_and_the_interval():
+def test_the_seed_decides_the_null():
     space, labels = draw(0, signal=0.3)
     one, again, other = (classify_categories(space, labels, n_permutations=20, seed=seed) for seed in (0, 0, 1))
     assert one.value == other.value
-    for name in ("null_mean", "ci_low", "p", "null_high"):
+    for name in ("null_mean", "p", "null_high", "balanced_p"):
         assert getattr(one, name) == getattr(again, name)
     assert one.null_mean != other.null_mean
 

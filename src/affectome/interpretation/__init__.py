@@ -20,7 +20,15 @@ from affectome.interpretation._prediction import (
     compare_predictions,
     predict_ratings,
 )
-from affectome.interpretation._projection import Projection, project_tsne
+from affectome.interpretation._projection import (
+    Projection,
+    category_prototypes,
+    map_agreement,
+    project_many,
+    project_tsne,
+    project_umap,
+)
+from affectome.interpretation._silhouette import Silhouette, silhouette
 from affectome.interpretation._terms import TermCorrelations, term_correlations
 from affectome.interpretation._types import (
     TYPES,
@@ -47,6 +55,7 @@ __all__ = [
     "Projection",
     "RatingCorrelations",
     "RatingPrediction",
+    "Silhouette",
     "TermCorrelations",
     "TopStimuli",
     "TypeRuleScores",
@@ -54,6 +63,7 @@ __all__ = [
     "WordCounts",
     "adopt_names",
     "affective_graph",
+    "category_prototypes",
     "classify",
     "classify_categories",
     "cluster_profiles",
@@ -64,13 +74,17 @@ __all__ = [
     "count_words",
     "describe_components",
     "distinctive_words",
+    "map_agreement",
     "name_components",
     "naming_prompts",
     "parse_name",
     "predict_ratings",
+    "project_many",
     "project_tsne",
+    "project_umap",
     "score_type_rules",
     "shuffled_baseline",
+    "silhouette",
     "term_correlations",
     "top_categories",
     "top_stimuli",
