@@ -2,6 +2,7 @@
 
 from affectome.interpretation._captions import TopStimuli, TypicalCaption, top_stimuli, typical_captions
 from affectome.interpretation._categories import CategoryLabels, column_shuffled, top_categories
+from affectome.interpretation._category_structure import CategoryStructure, category_structure
 from affectome.interpretation._classification import (
     CategoryScore,
     NearestCentroid,
@@ -20,6 +21,12 @@ from affectome.interpretation._prediction import (
     compare_predictions,
     predict_ratings,
 )
+from affectome.interpretation._profiles import (
+    ProfileDifference,
+    StimulusProfiles,
+    compare_profiles,
+    stimulus_profiles,
+)
 from affectome.interpretation._projection import (
     Projection,
     category_prototypes,
@@ -28,6 +35,8 @@ from affectome.interpretation._projection import (
     project_tsne,
     project_umap,
 )
+from affectome.interpretation._rating_map import RatingMap, describe_rating_map
+from affectome.interpretation._rating_shares import SharesAbove, shares_above
 from affectome.interpretation._silhouette import Silhouette, silhouette
 from affectome.interpretation._terms import TermCorrelations, term_correlations
 from affectome.interpretation._types import (
@@ -40,11 +49,10 @@ from affectome.interpretation._types import (
 from affectome.interpretation._words import STOP_WORDS, DistinctiveWords, WordCounts, count_words, distinctive_words
 
 __all__ = [
-    "STOP_WORDS",
-    "TYPES",
     "AffectiveGraph",
     "CategoryLabels",
     "CategoryScore",
+    "CategoryStructure",
     "ClusterProfiles",
     "ComponentNames",
     "ComponentTypes",
@@ -52,10 +60,16 @@ __all__ = [
     "NearestCentroid",
     "ParsedName",
     "PredictionComparison",
+    "ProfileDifference",
     "Projection",
     "RatingCorrelations",
+    "RatingMap",
     "RatingPrediction",
+    "STOP_WORDS",
+    "SharesAbove",
     "Silhouette",
+    "StimulusProfiles",
+    "TYPES",
     "TermCorrelations",
     "TopStimuli",
     "TypeRuleScores",
@@ -64,15 +78,18 @@ __all__ = [
     "adopt_names",
     "affective_graph",
     "category_prototypes",
+    "category_structure",
     "classify",
     "classify_categories",
     "cluster_profiles",
     "column_shuffled",
     "compare_predictions",
+    "compare_profiles",
     "component_types",
     "correlate_components",
     "count_words",
     "describe_components",
+    "describe_rating_map",
     "distinctive_words",
     "map_agreement",
     "name_components",
@@ -83,8 +100,10 @@ __all__ = [
     "project_tsne",
     "project_umap",
     "score_type_rules",
+    "shares_above",
     "shuffled_baseline",
     "silhouette",
+    "stimulus_profiles",
     "term_correlations",
     "top_categories",
     "top_stimuli",

@@ -35,6 +35,7 @@ __all__ = [
     "classify",
     "classify_categories",
     "labelled_points",
+    "nearest_centroid_shares",
     "shuffled_baseline",
 ]
 
@@ -378,6 +379,17 @@ def shuffled_baseline(
     values = np.array(found)
     table = {"value": values.mean(axis=0), "low": values.min(axis=0), "high": values.max(axis=0)}
     return pd.DataFrame(table, index=_index(top))
+
+
+def nearest_centroid_shares(
+    space: pd.DataFrame, labels: pd.Series[str], *, top: int, exclude: Sequence[str] = ()
+) -> tuple[float, float]:
+    """Plain and balanced top-k accuracy of the nearest centroid alone, for stability over many labellings."""
+    data = labelled_points(space, labels, exclude=exclude)
+    data.check_top(top)
+    found = _shares(own_rank(centroid_rule(data.points, data.member)(data.order), data.member), data, top)
+    half = len(found) // 2
+    return float(found[half - 1]), float(found[-1])
 
 
 @dataclass(frozen=True, eq=False)
