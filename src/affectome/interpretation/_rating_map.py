@@ -35,8 +35,9 @@ class RatingMap:
         correlated on the other, averaged over random splits; ``diagonal_low``, ``diagonal_high``: least and most over
         the splits; ``rest``: mean |r| of the other cells on the same half.
         ``own``: components that have a rating to themselves (each is the other's largest |r|);
-        ``own_share``: of all that could (the fewer of components and ratings); ``own_low``, ``own_high``: its range
-        over subsamples; ``own_null``, ``own_p``: mean under the permutation null, and p of the share.
+        ``own_share``: of all that could, ``own_of`` (the fewer of components and ratings); ``own_low`` and
+        ``own_high``: its range over subsamples; ``own_null``, ``own_p``: mean under the permutation
+        null, and p of the share.
         ``ratings_followed``: mean of `components`' column, with ``ratings_followed_low`` and ``_high``, the interval
         over stimuli.
     components : DataFrame, index (family, component)
@@ -143,7 +144,7 @@ def describe_rating_map(
         progress(k + 1, len(families), detail=name)
     index = pd.MultiIndex.from_product([list(parts), data.components], names=["family", "component"])
     return RatingMap(
-        families=pd.DataFrame.from_dict(rows, orient="index").rename_axis("family").astype({"own": int}),
+        families=pd.DataFrame.from_dict(rows, orient="index").rename_axis("family").astype({"own": int, "own_of": int}),
         components=pd.DataFrame({"ratings_followed": np.concatenate(list(parts.values()))}, index=index),
         spread=_spread(data.x, level),
         n_stimuli=n,
@@ -195,6 +196,7 @@ def _own_ratings(
     null = np.array([_own(r) for r in null_correlations(x, y, n_permutations, seed)]) / most
     return {
         "own": seen,
+        "own_of": most,
         "own_share": seen / most,
         "own_low": float(again.min()),
         "own_high": float(again.max()),

@@ -2,15 +2,18 @@
 
 from affectome.plotting._categories import plot_category_scores
 from affectome.plotting._consistency import plot_consistency
-from affectome.plotting._correlations import plot_rating_correlations
+from affectome.plotting._correlations import plot_rating_correlations, plot_rating_maps, plot_shares_above
+from affectome.plotting._graph import plot_affective_graph
 from affectome.plotting._map import plot_map
 from affectome.plotting._montage import plot_top_stimuli
 from affectome.plotting._reproducibility import plot_reproducibility
 from affectome.plotting._retention import plot_components_needed
+from affectome.plotting._rose import plot_rose, plot_rose_difference
 from affectome.plotting._rsm import plot_rsm
 from affectome.plotting._selection import plot_selection
 from affectome.plotting._style import COLUMN_WIDTH, PAGE_WIDTH, house_style, save_figure, system_colours
 from affectome.plotting._systems import plot_accuracy, plot_agreement, plot_component_sizes
+from affectome.plotting._upset import plot_upset
 from affectome.plotting._word_cloud import PlacedWord, lay_out_words, plot_word_cloud, plot_word_clouds
 
 __all__ = [
@@ -20,6 +23,7 @@ __all__ = [
     "house_style",
     "lay_out_words",
     "plot_accuracy",
+    "plot_affective_graph",
     "plot_agreement",
     "plot_category_scores",
     "plot_component_sizes",
@@ -27,10 +31,15 @@ __all__ = [
     "plot_consistency",
     "plot_map",
     "plot_rating_correlations",
+    "plot_rating_maps",
     "plot_reproducibility",
+    "plot_rose",
+    "plot_rose_difference",
     "plot_rsm",
     "plot_selection",
+    "plot_shares_above",
     "plot_top_stimuli",
+    "plot_upset",
     "plot_word_cloud",
     "plot_word_clouds",
     "save_figure",
