@@ -174,7 +174,11 @@ def match_clusters(
     def tell(done: int, total: int, /, *, detail: str = "") -> None:
         progress(done, steps, detail=detail)
 
-    permuted = permuted_profiles(graphs, rated, n_permutations, for_unrelated, tell)
+    scores = {
+        name: cluster_weights(graph) @ unit_columns(graph.space.to_numpy(np.float64)).T
+        for name, graph in graphs.items()
+    }
+    permuted = permuted_profiles(scores, rated, n_permutations, for_unrelated, tell)
     tables = []
     for done, pair in enumerate(pairs, start=1):
         rng = np.random.default_rng(named_seed(seed, "directions", *pair))  # no pair depends on what else is compared
@@ -220,20 +224,24 @@ def _rated(ratings: Mapping[str, pd.DataFrame], ids: pd.Index) -> Floats:
 
 
 def permuted_profiles(
-    graphs: Mapping[str, AffectiveGraph], rated: Floats, count: int, stream: np.random.SeedSequence, tell: Progress
+    scores: Mapping[str, Floats],
+    rated: Floats,
+    count: int,
+    stream: np.random.SeedSequence,
+    tell: Progress = silent,
 ) -> dict[str, Floats]:
     """Profiles of every space's clusters, at length one, with the stimuli permuted; (count, n_clusters, n_ratings).
 
-    One permutation serves all spaces: only one space of a pair is permuted at a time.
+    `scores` holds a row per cluster, a column per stimulus. One permutation serves all spaces: only one space of a pair
+    is permuted at a time.
     """
-    scores = [cluster_weights(g) @ unit_columns(g.space.to_numpy(np.float64)).T for g in graphs.values()]
-    stacked, rng = np.concatenate(scores), np.random.default_rng(stream)  # (n_clusters of all, n_stimuli)
+    stacked, rng = np.concatenate(list(scores.values())), np.random.default_rng(stream)
     drawn = np.empty((count, len(stacked), rated.shape[1]))
     for draw in range(count):
         np.matmul(stacked, rated[rng.permutation(len(rated))], out=drawn[draw])
         tell(draw + 1, count, detail="stimuli permuted")
-    ends = np.cumsum([len(rows) for rows in scores])[:-1]
-    return {name: unit_rows(part) for name, part in zip(graphs, np.split(drawn, ends, axis=1), strict=True)}
+    ends = np.cumsum([len(rows) for rows in scores.values()])[:-1]
+    return {name: unit_rows(part) for name, part in zip(scores, np.split(drawn, ends, axis=1), strict=True)}
 
 
 def rotated_congruences(congruence: Floats, within: Floats, count: int, rng: np.random.Generator) -> Floats:

@@ -247,7 +247,8 @@ def _checked(
     space: pd.DataFrame, threshold: float, resolution: float, n_seeds: int, n_subsamples: int, subsample: float
 ) -> Floats:
     """Refuse what makes no graph; the weights of the space as float64."""
-    values = as_space(space, source="the space").to_numpy(np.float64)
+    as_space(space, source="the space")  # refuses what is no space
+    values = space.to_numpy(np.float64)
     n, k = values.shape
     if k < 2:
         raise InputError("one component makes no graph", source="the space", remedy="give it at least two")
@@ -306,22 +307,25 @@ def _chance(
     streams: Sequence[np.random.SeedSequence],
     before: int,
     progress: Progress,
+    nulls: Sequence[str] = ("rewired", "rotated"),
 ) -> pd.DataFrame:
     """Modularity of one run of Louvain here and in random graphs of either kind."""
     n_edges = int((weights > 0).sum()) // 2
     columns = ["modularity", "null_mean", "null_low", "null_high", "p"]
-    table = pd.DataFrame(np.nan, index=pd.Index(["rewired", "rotated"], name="null"), columns=columns)
+    table = pd.DataFrame(np.nan, index=pd.Index(nulls, name="null"), columns=columns)
     if n_edges == 0:
         return table
     observed = modularity(weights, partition(weights, resolution, run), resolution)
-    for place, (null, stream) in enumerate(zip(table.index, streams, strict=True)):
+    for place, (null, stream) in enumerate(zip(nulls, streams, strict=True)):
         for_graphs, for_runs = stream.spawn(2)
         rng = np.random.default_rng(for_graphs)
         graphs = rewired(weights, count, rng) if null == "rewired" else rotated(correlations, n_edges, count, rng)
         draws = np.empty(count)
         for draw, (graph, own) in enumerate(zip(graphs, for_runs.generate_state(count).tolist(), strict=True)):
             draws[draw] = modularity(graph, partition(graph, resolution, own), resolution)
-            progress(before + place * count + draw + 1, before + 2 * count, detail=f"modularity of {null} graphs")
+            progress(
+                before + place * count + draw + 1, before + len(nulls) * count, detail=f"modularity of {null} graphs"
+            )
         interval = percentile_interval(draws, 0.95)
         table.loc[null] = [observed, draws.mean(), *interval, float(permutation_p(observed, draws))]
     return table

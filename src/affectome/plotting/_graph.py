@@ -86,7 +86,7 @@ def plot_affective_graph(
         alone = [inside[0] for inside in members.values() if len(inside) == 1]
         width = PAGE_WIDTH - 0.3
         places, height = _layout(graph, nodes, many, alone, width)
-        rows = -(-(len(many) + 3) // 2)
+        rows = -(-(len(many) + 5) // 2)
         ax = new_axes(ax, (PAGE_WIDTH, height + 0.3 + 0.17 * rows))
         ax.set(xlim=(0, width), ylim=(-height, 0), aspect="equal")
         ax.axis("off")
@@ -221,7 +221,7 @@ def _draw_edges(ax: Axes, graph: AffectiveGraph, places: Mapping[str, Place]) ->
 
 
 def _width(r: float) -> float:
-    return 4.0 * r
+    return max(0.5, 4.0 * r)
 
 
 def _legend(
@@ -246,5 +246,11 @@ def _legend(
                               markersize=5, label=f"in a community of one ({n_alone})"))  # fmt: skip
     low, high = graph.threshold, 0.6
     handles += [Line2D([], [], color="0.3", linewidth=_width(r), label=f"r = {r:.1f}") for r in (low, high)]
+    if (
+        graph.components["cluster"].loc[graph.edges["source"]].to_numpy()
+        != graph.components["cluster"].loc[graph.edges["target"]].to_numpy()
+    ).any():
+        handles.append(Line2D([], [], color="0.6", linewidth=1, linestyle=(0, (4, 2)), label="between communities"))
+    handles.append(Line2D([], [], linestyle="", label="area of a disc: PageRank"))
     columns = 2 if len(many) > 2 else 1
     figure_of(ax).legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, handlelength=1.8)
