@@ -4,6 +4,7 @@ from affectome.interpretation._captions import TopStimuli, TypicalCaption, top_s
 from affectome.interpretation._categories import CategoryLabels, column_shuffled, top_categories
 from affectome.interpretation._category_structure import CategoryStructure, category_structure
 from affectome.interpretation._classification import (
+    Classifier,
     CategoryScore,
     NearestCentroid,
     classify,
@@ -53,6 +54,7 @@ __all__ = [
     "CategoryLabels",
     "CategoryScore",
     "CategoryStructure",
+    "Classifier",
     "ClusterProfiles",
     "ComponentNames",
     "ComponentTypes",
