@@ -30,13 +30,14 @@ from affectome.interpretation._words import (
     foregrounds,
     indicator,
 )
-from affectome.spaces import as_space, rows_for
+from affectome.spaces import align, rows_for
 
 __all__ = ["ComponentNames", "name_components", "shorten"]
 
 _KEPT = 0.8  # share of the stimuli in a subsample
 _SHOWN = 5  # entries of evidence of each kind
 _FEWEST_LETTERS = 4  # to which a word of a name is cut
+_LONGEST_MARK = 12  # characters
 _STABILITIES = ("stability", "unmarked_stability", "first_stability")
 _POLES = ("high", "low", "no")
 
@@ -117,9 +118,13 @@ class _Name:
             said = f"unnamed {self.qualifier}".strip()
             whole = [f"{said}: {', '.join(self.parts[:n])}" for n in range(len(self.parts), 0, -1)]
             return next((text for text in whole if len(text) <= longest), shorten([*whole, said][-2:][0], longest))
-        dots = " …" if self.n_close > len(self.parts) else ""
         mark = f": {self.qualifier}" if self.qualifier else ""
-        return shorten(_joined(self.parts), longest - len(dots) - len(mark)) + dots + mark
+        for n in range(len(self.parts), 0, -1):  # where even cut words leave no room for both, the first one stays
+            dots = " …" if self.n_close > n else ""
+            text = shorten(_joined(self.parts[:n]), longest - len(dots) - len(mark))
+            if not text.endswith("…"):
+                break
+        return text + dots + mark
 
     def shared(self, other: _Name) -> tuple[bool, bool, bool]:
         """Whether another name is the same (in any order), is so up to its mark, and begins alike."""
@@ -191,6 +196,7 @@ class _Rule:
         """Give each of some components with one name a mark of its own: a word, a term, a rating, or a number."""
         strength = [-abs(reading.rating[k, named[k].items[0]]) if named[k].basis == "rating" else 0.0 for k in twins]
         used: set[str] = set()
+        room = min(_LONGEST_MARK, self.longest // 2 - 2)
         for number, at in enumerate(np.argsort(strength, kind="stable"), start=1):
             k = twins[int(at)]
             said = " ".join(named[k].parts).casefold()
@@ -198,7 +204,7 @@ class _Rule:
             marks += [self.terms[column] for column in self.surviving_terms(reading, k)]
             rest = _falling(np.abs(reading.rating[k]), reading.rating_survives[k])
             marks += [self.phrase(column, reading.rating[k, column]) for column in rest if column not in named[k].items]
-            fit = [mark for mark in marks if mark not in used and mark.casefold() not in said and len(mark) <= 12]
+            fit = [mark for mark in marks if mark not in used and mark.casefold() not in said and len(mark) <= room]
             mark = fit[0] if fit and named[k].basis != "none" else str(number)
             used.add(mark)
             named[k] = _Name(named[k].basis, named[k].parts, named[k].items, named[k].n_close, mark)
@@ -307,7 +313,7 @@ def name_components(
     _check_settings(alpha=alpha, min_r=min_r, joined=joined, longest=longest, n_subsamples=n_subsamples, level=level)
     if not ratings and terms is None and captions is None:
         raise InputError("there is nothing to name components by", remedy="give ratings, terms or captions")
-    space = as_space(space, source="the space")
+    space = align(space, names=["the space"]).spaces[0]  # checked, with its numbers as they were
     counted = count_words(captions) if captions is not None and not isinstance(captions, WordCounts) else captions
     found = correlate_components(space, ratings, level=level, circular=circular) if ratings else None
     found_terms = found_words = None
@@ -391,7 +397,7 @@ class _Material:
             given = rows_for(terms, ids)[list(found_terms.r.columns)].to_numpy(np.float64)
         if counted is not None:
             with_captions, _, counts, n_captions = counted_for(space, counted, None)
-            captioned = space.index.get_indexer(with_captions.index)
+            captioned = pd.Index(ids).get_indexer(with_captions.index)
             use = sparse.csr_array(counts.multiply(1 / n_captions[:, None]))
         return cls(space.to_numpy(np.float64), np.column_stack([none, *rated]), given, captioned, use)
 
@@ -492,9 +498,10 @@ def _table(
         first: dict[str, Any] = {"family": "", "value": np.nan, "ci_low": np.nan, "ci_high": np.nan, "q": np.nan}
         if name.basis != "none":
             first = sources[name.basis].row(k, name.items[0])
-        row: dict[str, Any] = {"name": name.text(rule.longest), "basis": name.basis, "family": first["family"]}
+        text = name.text(rule.longest)
+        row: dict[str, Any] = {"name": text, "basis": name.basis, "family": first["family"]}
         row |= {"strength": first["value"], **{end: first[end] for end in ("ci_low", "ci_high", "q")}}
-        row |= {"n_close": name.n_close, "ambiguous": name.n_close > len(name.parts)}
+        row |= {"n_close": name.n_close, "ambiguous": " …" in text}
         row |= {what: share[k] for what, share in stable.items()}
         row["words"] = ", ".join(rule.words[column] for column in rule.different_words(reading, k))
         row["terms"] = ", ".join(rule.terms[column] for column in rule.surviving_terms(reading, k)[:_SHOWN])
