@@ -13,7 +13,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Patch, Polygon
-from matplotlib.patheffects import withStroke
 from matplotlib.textpath import TextPath
 from numpy.typing import NDArray
 
@@ -99,8 +98,9 @@ def plot_affective_graph(
             cluster = str(graph.components.at[component, "cluster"])
             face = colours[cluster][0] if cluster in colours else _ALONE
             ax.add_patch(Circle((x, y), node.radius, facecolor=face, edgecolor="black", linewidth=0.6, zorder=3))
-            ax.text(x, y - node.radius - 0.02, node.label, ha="center", va="top", fontsize=_TEXT, zorder=4,
-                    linespacing=1.05, path_effects=[withStroke(linewidth=1.6, foreground="white")])  # fmt: skip
+            # A box, not a stroke: a stroked text is no text in an SVG.
+            ax.text(x, y - node.radius - 0.02, node.label, ha="center", va="top", fontsize=_TEXT, linespacing=1.05,
+                    bbox={"facecolor": "white", "alpha": 0.6, "edgecolor": "none", "pad": 0.3}, zorder=4)  # fmt: skip
         _legend(ax, graph, many, len(alone), colours, {} if names is None else dict(names))
         ax.set_title(title or "Affective graph")
     return figure_of(ax)
@@ -246,10 +246,8 @@ def _legend(
                               markersize=5, label=f"in a community of one ({n_alone})"))  # fmt: skip
     low, high = graph.threshold, 0.6
     handles += [Line2D([], [], color="0.3", linewidth=_width(r), label=f"r = {r:.1f}") for r in (low, high)]
-    if (
-        graph.components["cluster"].loc[graph.edges["source"]].to_numpy()
-        != graph.components["cluster"].loc[graph.edges["target"]].to_numpy()
-    ).any():
+    cluster = graph.components["cluster"]
+    if any(cluster[a] != cluster[b] for a, b in zip(graph.edges["source"], graph.edges["target"], strict=True)):
         handles.append(Line2D([], [], color="0.6", linewidth=1, linestyle=(0, (4, 2)), label="between communities"))
     handles.append(Line2D([], [], linestyle="", label="area of a disc: PageRank"))
     columns = 2 if len(many) > 2 else 1
