@@ -79,7 +79,7 @@ def test_the_same_words_give_the_same_picture_in_whatever_order_they_come(tmp_pa
 def test_weak_words_are_left_out_before_strong_ones_become_small():
     many = pd.Series({f"word number {k}": 1 - k / 100 for k in range(60)})
     words = lay_out_words(many, 120, 80, max_words=60)
-    assert 3 < len(words) < 60 and words[0].size >= 12
+    assert 3 < len(words) < 60 and words[0].size >= 10
     assert [word.text for word in words] == [f"word number {k}" for k in range(len(words))]
     few = lay_out_words(many, 400, 300, max_words=7)
     assert len(few) == 7

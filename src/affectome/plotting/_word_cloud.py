@@ -19,11 +19,11 @@ __all__ = ["PlacedWord", "lay_out_words", "plot_word_cloud", "plot_word_clouds"]
 
 SMALLEST = 7.0  # points: smaller text is not for reading
 _LARGEST = 30.0
-_FLOOR = 2 * SMALLEST  # rather leave words out than let the strongest become smaller than this
+_FLOOR = 1.5 * SMALLEST  # rather leave words out than let the strongest become smaller than this
 _STEP = 0.88  # from one trial of the largest size to the next
 _DENSITY = 0.62  # share of the area that words can fill; denser trials always fail
 _GRAIN = 2  # pixels per point of the grid on which words are placed
-_MARGIN = 3.0  # points between words
+_MARGIN = 4.5  # points between words
 _SLACK = 1.03  # letters on the grid may be a little wider than their outlines
 _PAD = 2.0
 #: By whether the weight is negative; vermilion as dark as small text needs.
@@ -87,7 +87,7 @@ def lay_out_words(
     Notes
     -----
     The size is linear in the absolute weight, from 7 points at weight 0 to the largest at which all words fit (30
-    points at most). Where that would be less than 14 points, the weakest words are left out instead.
+    points at most). Where that would be less than 10.5 points, the weakest words are left out instead.
     """
     words = _strongest(weights, max_words)
     if min(width, height) < 2 * SMALLEST:
@@ -106,7 +106,7 @@ def lay_out_words(
             corners = _placed(wanted, width, height, seed)
             if len(corners) == len(wanted) or (cap <= _FLOOR and corners) or cap == SMALLEST:
                 break
-        cap *= _STEP
+        cap = _FLOOR if _STEP * cap < _FLOOR < cap else _STEP * cap
     made = [
         PlacedWord(
             text, float(weight), float(size / _GRAIN), corners[text][0], height - corners[text][1] - (h - depth), w
@@ -178,7 +178,7 @@ def _centred(words: list[PlacedWord], width: float, height: float) -> list[Place
     bottom = min(w.baseline - ink(w.text, w.size)[2] for w in words)
     top = max(w.baseline + ink(w.text, w.size)[1] - ink(w.text, w.size)[2] for w in words)
     up = (height - bottom - top) / 2
-    return [replace(word, left=word.left + right, baseline=word.baseline + up) for word in words]
+    return [replace(word, left=float(word.left + right), baseline=float(word.baseline + up)) for word in words]
 
 
 def plot_word_cloud(
