@@ -47,7 +47,7 @@ def texts(figure, part):
 
 
 def test_without_pictures_bars_have_the_lengths_of_the_weights(top):
-    figure = plot_top_stimuli(top)
+    figure = plot_top_stimuli(top, {})  # as thumbnails of stimuli without clips
     assert figure.get_size_inches()[0] == PAGE_WIDTH
     bars = [patch.get_width() for patch in figure.axes[0].patches if patch.get_gid() == "bar"]
     np.testing.assert_allclose(np.array(bars[:8]) / bars[0], np.arange(11, 3, -1) / 11)

@@ -170,12 +170,12 @@ def test_a_clip_is_decoded_once_and_the_bytes_are_the_same_again(stimuli, monkey
     assert list(first) == ["good", "picture"] and told == [(1, 2), (2, 2)]
     again = thumbnails(stimuli, ["picture", "good"])
     assert all(first[name].jpeg == again[name].jpeg for name in first)
+    assert thumbnails(stimuli, []) == {}
 
 
 @pytest.mark.parametrize(
     ("ids", "settings", "message"),
     [
-        ([], {}, "no stimulus is named"),
         (["god"], {}, "the clips: thumbnails are wanted of 1 unknown ids \\(god\\)"),
         (["good"], {"blur": {"god"}}, "to be blurred are 1 unknown ids \\(god\\)"),
         (["good"], {"blur": "good"}, "blur is the text 'good'; give \"all\", False, or a list"),

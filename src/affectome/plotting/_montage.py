@@ -85,6 +85,7 @@ def plot_top_stimuli(
     InputError
         For an unknown component, none at all, or axes that are too low for what they should hold.
     """
+    thumbnails = thumbnails or None
     shown = list(result.components if components is None else components)
     if not shown:
         raise InputError("no component is named", remedy=f"choose from {cut_short(result.components)}")

@@ -91,12 +91,12 @@ def thumbnails(
 
     Returns
     -------
-    dict from id to Thumbnail, in the order of first mention
+    dict from id to Thumbnail, in the order of first mention; empty for no ids
 
     Raises
     ------
     InputError
-        For ids that are unknown, none at all, or a size that makes no picture.
+        For ids that are unknown, or a size that makes no picture.
     EnvironmentFailure
         When there are clips and PyAV is not installed (extra ``video``).
 
@@ -133,8 +133,6 @@ def thumbnails(
 
 def _checked_ids(stimuli: StimulusSet, ids: Sequence[str]) -> list[str]:
     wanted = list(dict.fromkeys(str(name) for name in ids))
-    if not wanted:
-        raise InputError("no stimulus is named", source=stimuli.source, remedy="name at least one id")
     _refuse_unknown(stimuli, wanted, "thumbnails are wanted of")
     return wanted
 
