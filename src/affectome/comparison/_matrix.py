@@ -78,8 +78,7 @@ class SpaceComparison:
             raise InputError(
                 f"there is no statistic '{statistic}'", remedy=f"choose one of {', '.join(self.statistics)}"
             )
-        rows: pd.DataFrame = self.table.xs(statistic, level="statistic")
-        return rows
+        return self.table[self.table.index.get_level_values("statistic") == statistic].droplevel("statistic")
 
     def matrix(self, statistic: str, column: str = "value") -> pd.DataFrame:
         """Spaces x spaces; NaN on the diagonal."""
