@@ -38,11 +38,13 @@ class RatingMap:
         ``own_share``: of all that could, ``own_of`` (the fewer of components and ratings); ``own_low`` and
         ``own_high``: its range over subsamples; ``own_null``, ``own_p``: mean under the permutation
         null, and p of the share.
-        ``ratings_followed``: mean of `components`' column, with ``ratings_followed_low`` and ``_high``, the interval
-        over stimuli.
+        ``ratings_followed``: effective number of ratings of a component (see below), averaged over components by
+        their summed r^2, so that those which follow nothing do not count; with ``ratings_followed_low`` and
+        ``ratings_followed_high``, the interval over stimuli.
     components : DataFrame, index (family, component)
         ``ratings_followed``: (sum r^2)^2 / sum r^4, the number of equally followed ratings that would spread the
-        component's r^2 as wide; about a third of all ratings where it is related to none; NaN for a constant component.
+        component's r^2 as wide, less its jackknife bias; NaN for a constant component. Where a component is
+        related to nothing it counts noise (about a third of the ratings), so look at `families` and at q first.
     spread : DataFrame, index measures, columns ``value``, ``ci_low``, ``ci_high``
         ``components_in_weight``: (sum W)^2 / sum W^2 of the components' summed |weights| W, the number of equally heavy
         components that would make the space; ``components_in_variance``: the same of their variances;
@@ -213,24 +215,35 @@ def _effective(values: Floats) -> Floats:
 
 
 def _ratings_followed(x: Floats, y: Floats, level: float) -> dict[str, Floats]:
-    """Effective number of ratings of each component, their mean, and its interval by the jackknife of its logarithm."""
-    units, other = unit_columns(x), unit_columns(y)
+    """Effective number of ratings of each component, their mean and its interval, by the jackknife of logarithms.
+
+    The noise of r adds to every r^2 and makes the number look wider; the jackknife takes out that bias.
+    """
+    n, units, other = len(x), unit_columns(x), unit_columns(y)
     other = other[:, ~np.isnan(other[0])]
-    known = ~np.isnan(units[0])
+    known = np.flatnonzero(~np.isnan(units[0]))
     each = np.full(x.shape[1], np.nan)
-    each[known] = _effective((units[:, known].T @ other) ** 2)
-    left = np.zeros(len(x))
-    for unit in units[:, known].T:
-        left += _effective(left_out_correlations(unit, other) ** 2)
-    if not known.any() or other.shape[1] == 0:
-        missing = np.array(np.nan)
-        return {
-            "each": each,
-            **{f"ratings_followed{end}": missing for end in ("", "_low", "_high")},
-        }
-    value = np.log(each[known].mean())
-    low, high = np.exp(studentised_interval(value, (len(x) - 1) * (value - np.log(left / known.sum())), level))
+    if len(known) == 0 or other.shape[1] == 0:
+        return {"each": each, **{f"ratings_followed{end}": np.array(np.nan) for end in ("", "_low", "_high")}}
+    whole, left = np.zeros(2), np.zeros((n, 2))  # sums over components: r^2, and r^2 times the number
+    for column in known:
+        unit = units[:, column]
+        square, without = (unit @ other) ** 2, left_out_correlations(unit, other) ** 2
+        number, numbers = _effective(square), _effective(without)
+        each[column] = number * np.exp(_moved(number, numbers).mean())
+        whole += square.sum() * np.array([1, number])
+        left += without.sum(axis=1, keepdims=True) * np.column_stack([np.ones(n), numbers])
+    mean, means = whole[1] / whole[0], left[:, 1] / left[:, 0]
+    influence = _moved(mean, means)
+    value = np.log(mean) + influence.mean()
+    low, high = np.exp(studentised_interval(value, influence, level))
     return {"each": each, "ratings_followed": np.exp(value), "ratings_followed_low": low, "ratings_followed_high": high}
+
+
+def _moved(whole: Floats, left: Floats) -> Floats:
+    """(n - 1) times how far the logarithm moves when each stimulus is left out."""
+    moved: Floats = (len(left) - 1) * (np.log(whole) - np.log(left))
+    return moved
 
 
 def _spread(x: Floats, level: float) -> pd.DataFrame:
