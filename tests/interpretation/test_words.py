@@ -130,6 +130,16 @@ def test_p_is_the_share_of_random_foregrounds_that_reach_the_log_odds(world):
     np.testing.assert_allclose(found.q, q)
 
 
+def test_a_word_of_fewer_than_three_foreground_stimuli_has_a_p_but_no_error():
+    shares = np.zeros((100, 4))
+    shares[:2, 0] = shares[:3, 1] = 1.0
+    shares[10:50, :] = 0.5
+    found = distinctive_words(space_of(np.arange(100) < 10), counts_of(shares), share=0.1, n_permutations=9, seed=0)
+    assert found.n_foreground.loc["A"].tolist() == [2, 3, 0, 0]
+    assert found.se.loc["A"].isna().tolist() == found.z.loc["A"].isna().tolist() == [True, False, True, True]
+    assert found.ci_low.loc["A"].isna().tolist() == [True, False, True, True] and found.p.notna().all(axis=None)
+
+
 def test_counts_of_stimuli_and_the_foreground_are_told(world):
     space, captions = world
     found = distinctive_words(space, captions, share=0.1, min_stimuli=1, n_permutations=9, seed=0)

@@ -60,6 +60,7 @@ FOREGROUND = 0.05  # share of the stimuli that stand for a component
 PRIOR = 10.0  # average stimuli added to both sides of a comparison
 _WORDS_AT_ONCE = 256  # of which the null is held in memory
 _LEAST_FOREGROUND = 5
+_FEWEST_INSIDE = 3  # stimuli of the foreground with a word, for an error that can be told
 _ASCII_TOKEN = re.compile(r"[a-z]+(?:['-][a-z]+)*")  # what the general pattern comes to, and twice as fast
 
 
@@ -97,7 +98,8 @@ class DistinctiveWords:
         foreground.
     se : DataFrame
         Its standard error by the infinitesimal jackknife over stimuli, foreground and rest apart: however alike the
-        captions of one stimulus are, they count as one observation.
+        captions of one stimulus are, they count as one observation. Undefined (as what follows from it) where fewer
+        than 3 stimuli of the foreground have the word.
     ci_low, ci_high : DataFrame
         log_odds -/+ t * se, t of Student's distribution with (foreground - 1) degrees of freedom.
     z : DataFrame
@@ -133,10 +135,10 @@ class DistinctiveWords:
     n_permutations: int
 
     def weights(self, component: str, *, alpha: float = 0.05) -> pd.Series[float]:
-        """Words with q below `alpha` and a positive log_odds, by falling z, which is their weight (for a cloud)."""
+        """Words with q below `alpha` and a positive z, by falling z, which is their weight (for a cloud)."""
         row = self.z.index.get_loc(component)
-        z, q, log_odds = (table.to_numpy()[row] for table in (self.z, self.q, self.log_odds))
-        kept = np.flatnonzero((q < alpha) & (log_odds > 0))
+        z, q = (table.to_numpy()[row] for table in (self.z, self.q))
+        kept = np.flatnonzero((q < alpha) & (z > 0))
         kept = kept[np.argsort(-z[kept], kind="stable")]
         return pd.Series(z[kept], index=self.z.columns[kept], name=component)
 
@@ -301,11 +303,13 @@ def distinctive_words(
     if few.any():
         names_of = cut_short(aligned.columns[few])
         logger.warning("These components have too few stimuli of positive weight to have words: %s.", names_of)
-    log_odds[few] = se[few] = np.nan
+    held = (member @ (counts > 0).astype(np.int64)).toarray()
+    log_odds[few] = np.nan
+    se[few] = np.nan
+    se[held < _FEWEST_INSIDE] = np.nan
     t = stats.t.ppf((1 + level) / 2, np.maximum(sizes - 1, 1))[:, None]
     with np.errstate(invalid="ignore", divide="ignore"):
-        z = np.where(se > 0, log_odds / se, 0.0)
-    z[np.isnan(log_odds)] = np.nan
+        z = np.where(se == 0, 0.0, log_odds / se)  # a word in every caption there is
     p = _membership_p(odds, log_odds, sizes, n_permutations, named_seed(seed, "distinctive words"), progress)
     warn_of_resolution(p, n_permutations)
     components = pd.Index([str(name) for name in aligned.columns], name="component")
@@ -322,7 +326,7 @@ def distinctive_words(
         z_textbook=table(_textbook_z(counts, member, prior)),
         p=table(p),
         q=table(false_discovery_rate(p)),
-        n_foreground=table((member @ (counts > 0).astype(np.int64)).toarray()),
+        n_foreground=table(held),
         n_stimuli=pd.Series(_stimuli_with(counts), index=pd.Index(words, name="word"), name="n_stimuli"),
         foreground={
             name: tuple(str(aligned.index[k]) for k in rows) for name, rows in zip(components, chosen, strict=True)
