@@ -180,7 +180,7 @@ def category_structure(
         for method in methods
     }
     done = _run({**classified, **silhouettes, **baselines}, n_jobs, progress)
-    details = {key: done[key] for key in classified}
+    details: dict[tuple[str, str, str], CategoryScore] = {key: done[key] for key in classified}
     by_space = {name: done[name] for name in silhouettes}
     return CategoryStructure(
         scores=_marked(pd.concat({key: score.accuracy for key, score in details.items()}), _LEVELS, circular),
@@ -229,11 +229,10 @@ def _subsets(
     spaces: Mapping[str, pd.DataFrame], labels: pd.Series[str], most_common: int | None, exclude: Sequence[str]
 ) -> dict[str, int | None]:
     """Which categories are looked at: all, and the commonest where some space has more."""
-    subsets: dict[str, int | None] = {"all": None}
-    if most_common is not None:
-        if any(len(labelled_points(space, labels, exclude=exclude).names) > most_common for space in spaces.values()):
-            subsets[f"{most_common} commonest"] = most_common
-    return subsets
+    largest = max(len(labelled_points(space, labels, exclude=exclude).names) for space in spaces.values())
+    if most_common is None or largest <= most_common:
+        return {"all": None}
+    return {"all": None, f"{most_common} commonest": most_common}
 
 
 def _run(jobs: Mapping[Any, Callable[[], Any]], n_jobs: int, progress: Progress) -> dict[Any, Any]:

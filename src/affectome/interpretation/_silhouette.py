@@ -18,6 +18,7 @@ from affectome.interpretation._rules import Floats, Places
 __all__ = ["Silhouette", "silhouette"]
 
 _FEWEST = 10  # stimuli of a category from which on its own interval was found to cover
+_BEND = 0.3  # the third root runs away where skewness times quantile comes near -1
 _AT_ONCE = 16  # permutations in one matrix product
 
 
@@ -296,7 +297,8 @@ def _skewness(added: Floats) -> Floats:
 def _interval(value: Floats, error: Floats, skewness: Floats, n: Places, level: float) -> tuple[Floats, Floats]:
     """Hall's interval: Student's t, bent by the skewness of the estimate (Hall 1992, J. R. Stat. Soc. B 54:221)."""
     quantile = stats.t.ppf(0.5 + level / 2, np.maximum(n - 1, 1))
-    bend = np.where(np.abs(skewness) < 1e-3, 1e-3, skewness)  # its limit at 0 is the quantile itself
+    bend = np.clip(skewness, -_BEND, _BEND)
+    bend = np.where(np.abs(bend) < 1e-3, 1e-3, bend)  # the limit at 0 is the quantile itself
 
     def back(x: Floats) -> Floats:
         bent: Floats = 3 / bend * (np.cbrt(1 + bend * (x - bend / 6)) - 1)

@@ -1,10 +1,16 @@
 """One function per figure: a result in, a matplotlib Figure out. Nothing is computed here."""
 
-from affectome.plotting._categories import plot_category_scores
+from affectome.plotting._categories import (
+    plot_category_scores,
+    plot_category_structure,
+    plot_confusion,
+    plot_silhouettes,
+)
+from affectome.plotting._comparison import plot_agreements, plot_comparison_matrix
 from affectome.plotting._consistency import plot_consistency
 from affectome.plotting._correlations import plot_rating_correlations, plot_rating_maps, plot_shares_above
 from affectome.plotting._graph import plot_affective_graph
-from affectome.plotting._map import plot_map
+from affectome.plotting._map import plot_map, plot_maps
 from affectome.plotting._montage import plot_top_stimuli
 from affectome.plotting._reproducibility import plot_reproducibility
 from affectome.plotting._retention import plot_components_needed
@@ -25,11 +31,16 @@ __all__ = [
     "plot_accuracy",
     "plot_affective_graph",
     "plot_agreement",
+    "plot_agreements",
     "plot_category_scores",
+    "plot_category_structure",
     "plot_component_sizes",
+    "plot_comparison_matrix",
     "plot_components_needed",
+    "plot_confusion",
     "plot_consistency",
     "plot_map",
+    "plot_maps",
     "plot_rating_correlations",
     "plot_rating_maps",
     "plot_reproducibility",
@@ -37,6 +48,7 @@ __all__ = [
     "plot_rose_difference",
     "plot_rsm",
     "plot_selection",
+    "plot_silhouettes",
     "plot_shares_above",
     "plot_top_stimuli",
     "plot_upset",
