@@ -1,3 +1,5 @@
+import dataclasses
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -5,8 +7,18 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from affectome.interpretation import RatingCorrelations
-from affectome.plotting import COLUMN_WIDTH, PAGE_WIDTH, house_style, plot_rating_correlations, save_figure
+from affectome import InputError
+from affectome.interpretation import RatingCorrelations, RatingMap, SharesAbove
+from affectome.plotting import (
+    COLUMN_WIDTH,
+    PAGE_WIDTH,
+    house_style,
+    plot_rating_correlations,
+    plot_rating_maps,
+    plot_shares_above,
+    save_figure,
+    system_colours,
+)
 
 COMPONENTS, RATINGS = ["component 01", "component 02"], ["Joy", "Fear", "valence", "flat"]
 
@@ -118,6 +130,95 @@ def test_same_result_gives_the_same_bytes(result, tmp_path, suffix):
 def test_text_of_an_svg_stays_text(result, tmp_path):
     (path,) = save_figure(plot_rating_correlations(result), tmp_path, "ratings", formats=["svg"])
     assert ">valence<" in path.read_text(encoding="utf-8")
+
+
+def test_names_stand_beside_components_and_circular_families_are_said(result):
+    named = plot_rating_correlations(dataclasses.replace(result, circular=("category",)), names={"component 02": "joy"})
+    rows = [tick.get_text() for tick in named.axes[0].get_yticklabels()]
+    assert rows == ["component 01", "component 02  joy"]
+    assert named.axes[0].get_xlabel().endswith("italics: dimension; circular: category")
+
+
+# Shares above thresholds
+
+
+def shares_of(values, low, high, chance):
+    index = pd.MultiIndex.from_product([["category", "all"], [0.1, 0.3, 0.5]], names=["family", "threshold"])
+    table = pd.DataFrame(
+        {"share": values, "null_mean": chance, "null_high": chance, "p": 0.1, "q": 0.1, "subsample_low": low,
+         "subsample_high": high}, index=index,
+    )  # fmt: skip
+    return SharesAbove(table, table, table, 0.2, 100, 10, 10, 0.8, 0.95)
+
+
+@pytest.fixture
+def shares():
+    values = np.array([0.9, 0.5, 0.1, 1.0, 0.6, 0.2])
+    return {
+        "mllm": shares_of(values, values - 0.1, values, [0.3, 0.0, 0.0, 0.4, 0.1, 0.0]),
+        "language": shares_of(values / 2, values / 2, values / 2 + 0.1, [0.2, 0.1, 0.0, 0.5, 0.0, 0.0]),
+    }
+
+
+def test_lines_show_the_shares_in_the_colours_of_the_systems(shares):
+    ax = plot_shares_above(shares, {"mllm": "MLLM"}).axes[0]
+    colours = system_colours(["mllm", "language"])
+    lines = [container.lines[0] for container in ax.containers]
+    np.testing.assert_allclose(lines[0].get_ydata(), [1.0, 0.6, 0.2])
+    np.testing.assert_allclose(lines[1].get_ydata(), [0.5, 0.3, 0.1])
+    assert [line.get_color() for line in lines] == [colours["mllm"], colours["language"]]
+    bars = ax.containers[0].lines[2][0].get_segments()
+    np.testing.assert_allclose(np.array(bars, np.float64)[..., 1], [[0.9, 1.0], [0.5, 0.6], [0.1, 0.2]])
+    assert ax.get_title() == "All ratings"
+    assert plot_shares_above(shares, family="category").axes[0].get_title() == "Ratings: category"
+
+
+def test_band_is_the_largest_null_of_the_systems(shares):
+    figure = plot_shares_above(shares)
+    (path,) = figure.axes[0].collections[-1].get_paths()
+    tops = {round(x, 1): y for x, y in path.vertices if y > 0}
+    assert tops == {0.1: 0.5, 0.3: 0.1}
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["unrelated ratings (95%)", "mllm", "language"]
+
+
+def test_family_that_is_not_there_is_refused(shares):
+    with pytest.raises(InputError, match="no ratings of 'mood'; choose among category, all"):
+        plot_shares_above(shares, family="mood")
+    with pytest.raises(InputError, match="nothing to draw"):
+        plot_shares_above({})
+
+
+# How diagonal a map is
+
+
+def map_of(diagonal, rest, own, variance):
+    families = pd.DataFrame(
+        {"diagonal": diagonal, "diagonal_low": diagonal - 0.05, "diagonal_high": diagonal + 0.02, "rest": rest,
+         "own": own, "own_of": 30, "own_share": own / 30, "own_low": 0.1, "own_high": 0.9, "own_null": 0.5,
+         "own_p": 0.01, "ratings_followed": 3.05, "ratings_followed_low": 2.0, "ratings_followed_high": 4.0},
+        index=pd.Index(["category"], name="family"),
+    )  # fmt: skip
+    spread = pd.DataFrame({"value": [variance], "ci_low": [1.0], "ci_high": [2.0]}, index=["components_in_variance"])
+    return RatingMap(families, families, spread, 100, 10, 10, 10, 0.8, 0.95)
+
+
+def test_dots_and_numbers_show_how_diagonal_each_map_is():
+    maps = {"human_category": map_of(0.94, 0.12, 29, 18.86), "language": map_of(0.27, 0.08, 12, 25.15)}
+    figure = plot_rating_maps(maps, {"language": "Language"})
+    ax = figure.axes[0]
+    dots = [tuple(scatter.get_offsets()[0]) for scatter in ax.collections]
+    assert dots == [(0.94, 0), (0.12, 0), (0.27, 1), (0.08, 1)]
+    np.testing.assert_allclose(ax.lines[0].get_xdata(), [0.89, 0.96])
+    written = [text.get_text() for text in ax.texts]
+    assert written[:3] == ["29 of 30 (15)", "3.0 [2.0, 4.0]", "18.9 [1.0, 2.0]"]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["human_category", "Language"]
+    figure.draw_without_rendering()
+    assert min(text.get_fontsize() for text in figure.findobj(Text) if text.get_text()) >= 7
+    box = figure.get_tightbbox()
+    assert box.x1 < PAGE_WIDTH + 0.05
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])
 
 
 def test_widths_are_those_of_journal_columns():
