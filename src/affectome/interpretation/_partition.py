@@ -15,6 +15,7 @@ __all__ = [
     "fdr",
     "fitting_noise",
     "group_sums",
+    "jackknife_variance",
     "part_interval",
     "second_order",
     "signs_of",
@@ -88,25 +89,38 @@ def part_interval(
 ) -> tuple[Floats, Floats, Floats]:
     """Estimate and interval of one part of the variance, each (T,).
 
-    The part is a ratio S / S0 of summed losses (S0: of the mean). Its influence function over stimuli (infinitesimal
-    jackknife) with the fitted models held fixed gives the variance, to which that of a second-order term is added:
+    The part is a ratio S / S0 of summed losses (S0: of the mean). The jackknife over stimuli (groups), fitted models
+    held fixed, gives the variance, to which that of a second-order term is added:
     errors and the noise of the fits, made from one another in turn over the folds, are correlated, which a fixed
     model knows nothing of and which is all there is where a family adds nothing. For one family of p columns that
     adds nothing to Gaussian noise of variance s^2 the sum of loss differences has variance 8 p s^4, of which the
     first order sees half. Normal quantiles; R2 on the scale of log(1 - R2).
     """
-    difference = np.tensordot(np.array(PARTS[part], np.float64), losses, axes=1)  # (n, T)
-    whole = losses[0].sum(axis=0)
+    difference = group_sums(np.tensordot(np.array(PARTS[part], np.float64), losses, axes=1), group)
+    each = group_sums(losses[0], group)  # (n_groups, T)
+    total, whole = difference.sum(axis=0), each.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        value = difference.sum(axis=0) / whole
-        influence = group_sums(difference - value * losses[0], group)
-        m = len(influence)
-        variance = (influence**2).sum(axis=0) * m / (m - 1) / whole**2 + noise / whole**2
-        reach = stats.norm.ppf((1 + level) / 2) * np.sqrt(variance)
+        value = total / whole
+        without = (total - difference) / (whole - each)
         if part.startswith("r2"):
             left = 1 - value
-            return value, 1 - left * np.exp(reach / left), 1 - left * np.exp(-reach / left)
+            reach = _reach(np.log(1 - without), noise / (whole * left) ** 2, level)
+            return value, 1 - left * np.exp(reach), 1 - left * np.exp(-reach)
+        reach = _reach(without, noise / whole**2, level)
     return value, value - reach, value + reach
+
+
+def _reach(without: Floats, noise: Floats, level: float) -> Floats:
+    """Half the width of a normal interval from the values with each group left out, and a further variance."""
+    reach: Floats = stats.norm.ppf((1 + level) / 2) * np.sqrt(jackknife_variance(without) + noise)
+    return reach
+
+
+def jackknife_variance(without: Floats) -> Floats:
+    """Variance (T,) of a statistic from its values with each of m groups left out, (m, T)."""
+    m = len(without)
+    variance: Floats = (m - 1) / m * ((without - without.mean(axis=0)) ** 2).sum(axis=0)
+    return variance
 
 
 def unique_p(y: Floats, own: Floats, other: Floats, signs: Floats, group: Places) -> Floats:

@@ -19,7 +19,7 @@ Places = NDArray[np.intp]
 #: Penalties per training stimulus on standardised predictors: from no shrinkage worth the name to nearly the mean.
 ALPHAS: tuple[float, ...] = tuple(float(a) for a in np.logspace(3, -3, 7))
 
-_FLAT = 1e-9  # a spread below this share of the column's own is rounding: the column is constant in that fold
+_FLAT = 1e-6  # a spread below this share of the column's own is the rounding of a difference of sums: it is constant
 
 
 @dataclass(frozen=True, eq=False)

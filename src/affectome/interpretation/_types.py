@@ -167,8 +167,8 @@ def component_types(
     components x 2 families. A held-out loss difference is not tested: of nested models it is degenerate under the
     null, and its naive error too small by sqrt(2).
 
-    Interval: infinitesimal jackknife over stimuli (groups) of the held-out losses, fitted models fixed, with a
-    second-order term for the noise of the fits, normal quantiles; R2 on the scale of log(1 - R2). It speaks of the
+    Interval: jackknife over stimuli (groups) of the held-out losses, fitted models fixed, with a second-order
+    term for the noise of the fits, normal quantiles; R2 on the scale of log(1 - R2). It speaks of the
     accuracy that these fits have on other stimuli of the same kind (Bayle et al. 2020), not of fits to another sample.
 
     A component that is a curved function of the dimensions counts as categorical, since categories follow the curve.
@@ -302,10 +302,10 @@ def score_type_rules(
     table.insert(0, "family", np.array([categories, dimensions])[truth])
     scored = {}
     for rule, how, kinds in (
-        ("variance partition", "kept", kept),
-        ("variance partition", "left out", left_out),
         (f"threshold {tau:g}", "kept", own),
         (f"threshold {tau:g}", "left out", others),
+        ("variance partition", "kept", kept),
+        ("variance partition", "left out", left_out),
     ):
         table[f"{rule}, own column {how}"] = np.array(TYPES)[kinds]
         for number, family in enumerate((categories, dimensions)):
@@ -320,6 +320,14 @@ def _check_rule(minimum: float, alpha: float) -> None:
     if not 0 <= minimum < 1 or not 0 < alpha < 1:
         raise InputError(
             f"minimum={minimum} and alpha={alpha} make no rule", remedy="use 0 <= minimum < 1 and 0 < alpha < 1"
+        )
+
+
+def _check_room(n_groups: int, n_ratings: int) -> None:
+    if n_groups < 3 * n_ratings:
+        raise InputError(
+            f"{n_groups} stimuli (or groups of them) are too few for {n_ratings} ratings",
+            remedy="give at least three for each rating; the test is not valid with fewer",
         )
 
 
@@ -357,6 +365,7 @@ def _typed(
 ) -> tuple[pd.DataFrame, Floats, Floats]:
     """The table of one analysis, and unique R2 and q of both families, (T, 2)."""
     first, second = families
+    _check_room(int(group.max()) + 1, first.shape[1] + second.shape[1])
     n_folds, n_repeats, n_permutations, level = settings
     losses = family_losses(y, first, second, group, n_folds, n_repeats, np.random.default_rng(sources[0]))
     noise = second_order(y, first, second, group)

@@ -12,6 +12,7 @@ from affectome.plotting._correlations import plot_rating_correlations, plot_rati
 from affectome.plotting._graph import plot_affective_graph
 from affectome.plotting._map import plot_map, plot_maps
 from affectome.plotting._montage import plot_top_stimuli
+from affectome.plotting._prediction import plot_predictions
 from affectome.plotting._reproducibility import plot_reproducibility
 from affectome.plotting._retention import plot_components_needed
 from affectome.plotting._rose import plot_rose, plot_rose_difference
@@ -19,12 +20,14 @@ from affectome.plotting._rsm import plot_rsm
 from affectome.plotting._selection import plot_selection
 from affectome.plotting._style import COLUMN_WIDTH, PAGE_WIDTH, house_style, save_figure, system_colours
 from affectome.plotting._systems import plot_accuracy, plot_agreement, plot_component_sizes
+from affectome.plotting._types import PUBLISHED_TYPES, plot_component_types, plot_variance_partition
 from affectome.plotting._upset import plot_upset
 from affectome.plotting._word_cloud import PlacedWord, lay_out_words, plot_word_cloud, plot_word_clouds
 
 __all__ = [
     "COLUMN_WIDTH",
     "PAGE_WIDTH",
+    "PUBLISHED_TYPES",
     "PlacedWord",
     "house_style",
     "lay_out_words",
@@ -34,13 +37,15 @@ __all__ = [
     "plot_agreements",
     "plot_category_scores",
     "plot_category_structure",
-    "plot_component_sizes",
     "plot_comparison_matrix",
+    "plot_component_sizes",
+    "plot_component_types",
     "plot_components_needed",
     "plot_confusion",
     "plot_consistency",
     "plot_map",
     "plot_maps",
+    "plot_predictions",
     "plot_rating_correlations",
     "plot_rating_maps",
     "plot_reproducibility",
@@ -48,10 +53,11 @@ __all__ = [
     "plot_rose_difference",
     "plot_rsm",
     "plot_selection",
-    "plot_silhouettes",
     "plot_shares_above",
+    "plot_silhouettes",
     "plot_top_stimuli",
     "plot_upset",
+    "plot_variance_partition",
     "plot_word_cloud",
     "plot_word_clouds",
     "save_figure",
