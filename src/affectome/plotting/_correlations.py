@@ -122,8 +122,9 @@ def plot_shares_above(
             at = edges + (k - (len(tables) - 1) / 2) * 0.06 * width  # side by side, so that no bar hides another
             reach = [table["share"] - table["subsample_low"], table["subsample_high"] - table["share"]]
             reach = [np.maximum(part.to_numpy(), 0) for part in reach]
-            ax.errorbar(at, table["share"], yerr=reach, color=colours[name], marker="o", markersize=3, linewidth=1.2,
-                        elinewidth=0.9, label=(labels or {}).get(name, name), clip_on=False)  # fmt: skip
+            ax.errorbar(at, table["share"].to_numpy(np.float64), yerr=reach, color=colours[name], marker="o",
+                        markersize=3, linewidth=1.2, elinewidth=0.9, label=(labels or {}).get(name, name),
+                        clip_on=False)  # fmt: skip
         chance = np.max([table["null_high"].to_numpy() for table in tables.values()], axis=0)
         ax.fill_between(edges, 0, chance, color="0.85", zorder=0.5, label=f"unrelated ratings ({some.level:.0%})")
         ax.set(ylim=(0, 1.02), xticks=edges, xlabel="Threshold of |r|", ylabel="Share of components above it")
