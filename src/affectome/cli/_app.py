@@ -19,6 +19,7 @@ from affectome.cli import (
     _embed_convert,
     _embed_reproducibility,
     _embed_select,
+    _interpret,
     _stimuli,
     _study,
     _triplets,
@@ -47,6 +48,7 @@ _embed.group.command("reproducibility")(_embed_reproducibility.reproducibility)
 _embed.group.command("select")(_embed_select.select)
 app.add_typer(_embed.group, name="embed")
 app.add_typer(_behavior.group, name="behavior")
+app.add_typer(_interpret.group, name="interpret")
 
 
 def _print_version(asked: bool) -> None:

@@ -4,8 +4,8 @@ from affectome.interpretation._captions import TopStimuli, TypicalCaption, top_s
 from affectome.interpretation._categories import CategoryLabels, column_shuffled, top_categories
 from affectome.interpretation._category_structure import CategoryStructure, category_structure
 from affectome.interpretation._classification import (
-    Classifier,
     CategoryScore,
+    Classifier,
     NearestCentroid,
     classify,
     classify_categories,
@@ -13,6 +13,12 @@ from affectome.interpretation._classification import (
 )
 from affectome.interpretation._components import describe_components
 from affectome.interpretation._correlations import RatingCorrelations, correlate_components
+from affectome.interpretation._gradient import (
+    CategoryGradients,
+    GradientLine,
+    category_gradients,
+    gradient_references,
+)
 from affectome.interpretation._graph import AffectiveGraph, ClusterProfiles, affective_graph, cluster_profiles
 from affectome.interpretation._names import ComponentNames, name_components
 from affectome.interpretation._naming_prompt import ParsedName, adopt_names, naming_prompts, parse_name
@@ -50,7 +56,9 @@ from affectome.interpretation._types import (
 from affectome.interpretation._words import STOP_WORDS, DistinctiveWords, WordCounts, count_words, distinctive_words
 
 __all__ = [
+    "gradient_references",
     "AffectiveGraph",
+    "CategoryGradients",
     "CategoryLabels",
     "CategoryScore",
     "CategoryStructure",
@@ -59,6 +67,7 @@ __all__ = [
     "ComponentNames",
     "ComponentTypes",
     "DistinctiveWords",
+    "GradientLine",
     "NearestCentroid",
     "ParsedName",
     "PredictionComparison",
@@ -79,6 +88,7 @@ __all__ = [
     "WordCounts",
     "adopt_names",
     "affective_graph",
+    "category_gradients",
     "category_prototypes",
     "category_structure",
     "classify",

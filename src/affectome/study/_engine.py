@@ -21,7 +21,7 @@ from typing import Any
 from affectome import __version__
 from affectome._files import file_digest, held_lock, make_folder
 from affectome._progress import Progress
-from affectome.errors import AffectomeError
+from affectome.errors import AffectomeError, InputError
 from affectome.study._io import read_record, write_record
 
 logger = logging.getLogger(__name__)
@@ -107,6 +107,7 @@ def run_stages(
     results: Path,
     *,
     progress: Callable[[str, str], Progress],
+    failed: dict[str, InputError] | None = None,
 ) -> list[StageRecord]:
     """Run the stages in order, skipping what is done.
 
@@ -118,6 +119,9 @@ def run_stages(
         The results folder, locked by the caller.
     progress
         Called with a stage's name and ``"running"`` or ``"reused"``; returns what the stage reports to.
+    failed
+        Where given, a stage that its data do not allow is put here with the reason, and the others go on without it
+        and without what reads from it; by default the first such stage ends the run.
 
     Returns
     -------
@@ -127,13 +131,24 @@ def run_stages(
     written: dict[str, str] = {}
     records = []
     for stage in stages:
+        absent = [path for path in stage.reads if path not in written]
+        if absent and failed:  # what it reads was never written, since an earlier stage failed
+            failed[stage.name] = InputError(f"needs {absent[0]}, which could not be made")
+            continue
         key = _key(stage, written, digests)
         record = _finished(stage, key, results)
         if record is None:
             logger.info("Stage %s runs.", stage.name)
             listener = progress(stage.name, "running")
             start = time.perf_counter()
-            summary = stage.run(listener)
+            try:
+                summary = stage.run(listener)
+            except InputError as error:
+                if failed is None:
+                    raise
+                logger.warning("Stage %s is left out: %s", stage.name, error)
+                failed[stage.name] = error
+                continue
             seconds = time.perf_counter() - start
             outputs = {name: file_digest(results / name) for name in stage.outputs}
             now = datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,412 @@
+"""What is interpreted, from which files and with which settings; results computed once and kept for the figures."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from affectome._files import atomic_path, make_folder
+from affectome._progress import Progress
+from affectome._seeds import named_seed
+from affectome._tables import cut_short
+from affectome.errors import InputError
+from affectome.interpretation import (
+    AffectiveGraph,
+    CategoryLabels,
+    CategoryStructure,
+    ComponentTypes,
+    RatingMap,
+    RatingPrediction,
+    SharesAbove,
+    WordCounts,
+    affective_graph,
+    category_structure,
+    component_types,
+    count_words,
+    describe_rating_map,
+    predict_ratings,
+    shares_above,
+    top_categories,
+)
+from affectome.spaces import Metric, align, read_space
+from affectome.stimuli import StimulusSet, Thumbnail, read_stimuli, thumbnails
+from affectome.study._engine import Stage
+
+logger = logging.getLogger(__name__)
+
+__all__ = ["Interpretation", "Reading", "Written", "reading_stage"]
+
+T = TypeVar("T")
+
+#: Formats of every figure: to look at, to print, to edit.
+FORMATS = ("png", "pdf", "svg")
+
+
+@dataclass(frozen=True, eq=False)
+class Interpretation:
+    """What is interpreted, and how.
+
+    Parameters
+    ----------
+    spaces : mapping from name to path
+        Learned spaces.
+    ratings : mapping from family to path
+        Tables of ratings of the same stimuli.
+    out
+        Results folder.
+    categories, dimensions
+        Families whose highest rating is a stimulus's category, and that are broad dimensions; by default the first
+        and the second.
+    terms
+        Counts of free-response terms.
+    stimuli
+        Table or folder with captions and clips.
+    excluded
+        Ids to leave out.
+    judge
+        A judge file of a chat model that is asked for names too.
+    blur
+        Ids whose thumbnails are blurred, ``"all"`` or ``"none"``.
+    only
+        Analyses to do; by default all that the files allow.
+    circular : mapping from space to families
+        Ratings that the choices behind a space were made from; results say so.
+    metrics : mapping from space to metric
+        Similarity within a space where spaces are compared; ``"cosine"`` by default.
+    reference
+        Space that the others are held against; by default the first.
+    n_permutations, level, seed
+        Of every interval and null.
+    """
+
+    spaces: Mapping[str, Path]
+    out: Path
+    ratings: Mapping[str, Path] = field(default_factory=dict)
+    categories: str | None = None
+    dimensions: str | None = None
+    terms: Path | None = None
+    stimuli: Path | None = None
+    excluded: tuple[str, ...] = ()
+    judge: Path | None = None
+    blur: Literal["all", "none"] | tuple[str, ...] = "all"
+    only: tuple[str, ...] = ()
+    circular: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    reference: str | None = None
+    n_permutations: int = 1000
+    level: float = 0.95
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.spaces:
+            raise InputError("there is no space to interpret", remedy="name at least one")
+        for what, name in (("categories", self.categories), ("dimensions", self.dimensions)):
+            if name is not None and name not in self.ratings:
+                raise InputError(
+                    f"'{name}' is not among the ratings ({', '.join(self.ratings) or 'none are given'})",
+                    remedy=f"let --{what} name one of them",
+                )
+        names = list(self.ratings)
+        if self.categories is None and names:
+            first = next(name for name in names if name != self.dimensions or len(names) == 1)
+            object.__setattr__(self, "categories", first)
+        rest = [name for name in names if name != self.categories]
+        if self.dimensions is None and rest:
+            object.__setattr__(self, "dimensions", rest[0])
+        if self.reference is not None and self.reference not in self.spaces:
+            raise InputError(
+                f"'{self.reference}' is not among the spaces ({cut_short(list(self.spaces))})",
+                remedy="let --reference name one of them",
+            )
+
+
+class Reading:
+    """The inputs of an interpretation over the stimuli they share, and the results computed so far.
+
+    A result that more than one stage shows is computed once in a process.
+    """
+
+    def __init__(self, asked: Interpretation) -> None:
+        self.asked = asked
+        spaces = {name: read_space(path) for name, path in asked.spaces.items()}
+        ratings = {name: read_space(path) for name, path in asked.ratings.items()}
+        self._terms = None if asked.terms is None else read_space(asked.terms)
+        self.stimuli: StimulusSet | None = None if asked.stimuli is None else read_stimuli(asked.stimuli)
+        self._kept: dict[tuple[str, ...], Any] = {}
+        frames = [*spaces.values(), *ratings.values(), *([] if self._terms is None else [self._terms])]
+        paths = [*asked.spaces.values(), *asked.ratings.values(), *([] if asked.terms is None else [asked.terms])]
+        self.n_of_inputs = {str(path): len(frame) for path, frame in zip(paths, frames, strict=True)}
+        together = align(*frames, how="intersect", names=[str(path) for path in paths])
+        unknown = [i for i in asked.excluded if not any(i in frame.index for frame in frames)]
+        if unknown:
+            raise InputError(
+                f"{len(unknown)} of the ids to leave out are nowhere ({cut_short(unknown)})",
+                remedy="correct or delete them",
+            )
+        left_out = set(asked.excluded)
+        ids = [i for i in together.ids if i not in left_out]
+        if len(ids) < len(together.ids):
+            logger.info("%d stimuli are left out as asked, %d remain.", len(together.ids) - len(ids), len(ids))
+        if not ids:
+            raise InputError("no stimulus is left", remedy="leave out fewer")
+        shared = [frame.loc[ids] for frame in together.spaces]
+        n = len(spaces)
+        self.spaces = dict(zip(spaces, shared[:n], strict=True))
+        self.ratings = dict(zip(ratings, shared[n : n + len(ratings)], strict=True))
+        self.terms = None if self._terms is None else shared[-1]
+        self.ids = ids
+
+    def seed(self, *names: str) -> int:
+        """A seed for one purpose."""
+        return named_seed(self.asked.seed, *names)
+
+    def wanted(self, analyses: Collection[str]) -> list[str]:
+        """The analyses that were asked for, in their order."""
+        unknown = [name for name in self.asked.only if name not in analyses]
+        if unknown:
+            raise InputError(f"there is no analysis '{unknown[0]}' here", remedy=f"choose among {', '.join(analyses)}")
+        return [name for name in analyses if not self.asked.only or name in self.asked.only]
+
+    def files(self, *spaces: str, terms: bool = False, stimuli: bool = False, judge: bool = False) -> list[Path]:
+        """The input files of an analysis of these spaces: theirs, all ratings, and what else it reads."""
+        asked = self.asked
+        others = ((terms, asked.terms), (stimuli, asked.stimuli), (judge, asked.judge))
+        return [
+            *(asked.spaces[name] for name in spaces),
+            *asked.ratings.values(),
+            *(path for used, path in others if used and path is not None),
+        ]
+
+    def families(self) -> dict[str, Any]:
+        """Which ratings are which, as a parameter of stages."""
+        return {"ratings": list(self.ratings), "categories": self.asked.categories, "dimensions": self.asked.dimensions}
+
+    @property
+    def reference(self) -> str:
+        """The space that the others are held against."""
+        return self.asked.reference or next(iter(self.spaces))
+
+    def metrics(self) -> dict[str, Metric]:
+        """Similarity within each space."""
+        return {name: self.asked.metrics.get(name, "cosine") for name in self.spaces}
+
+    def circular(self, space: str) -> list[str]:
+        """Families that the choices behind a space were made from."""
+        return list(self.asked.circular.get(space, ()))
+
+    def captions(self) -> dict[str, tuple[str, ...]]:
+        """Captions of the stimuli that are interpreted."""
+        assert self.stimuli is not None
+        known = set(self.stimuli.ids)
+        return {i: tuple(self.stimuli.captions[i]) if i in known else () for i in self.ids}
+
+    def words(self) -> WordCounts | None:
+        """The words of the captions, counted once for all spaces; None where nothing is captioned."""
+        if self.stimuli is None or not any(self.stimuli.captions.values()):
+            return None
+        return self._once("words", lambda: count_words(self.captions()))
+
+    def thumbnails(self, ids: Sequence[str], progress: Progress) -> dict[str, Thumbnail]:
+        """Pictures of the stimuli that have a clip, decoded once however many spaces show them."""
+        if self.stimuli is None or not self.stimuli.videos:
+            return {}
+        missing = [i for i in ids if i in self.stimuli.videos and ("thumbnail", i) not in self._kept]
+        blur = False if self.asked.blur == "none" else self.asked.blur
+        for i, picture in thumbnails(self.stimuli, missing, blur=blur, progress=progress).items():
+            self._kept["thumbnail", i] = picture
+        return {i: self._kept["thumbnail", i] for i in ids if ("thumbnail", i) in self._kept}
+
+    def component_names(self, space: str) -> dict[str, str]:
+        """What the stage of names called the components; nothing where it was not asked for."""
+        path = self.asked.out / space / "names.csv"
+        if not self.reads_names(space):
+            return {}
+        table = pd.read_csv(path, dtype={"component": str, "name": str}, keep_default_na=False)
+        return dict(zip(table["component"], table["name"], strict=True))
+
+    def reads_names(self, space: str) -> list[str]:
+        """The file of names, for stages that show them."""
+        return [f"{space}/names.csv"] if not self.asked.only or "names" in self.asked.only else []
+
+    # Results that more than one stage shows.
+
+    def labels(self) -> CategoryLabels:
+        """The category of every stimulus."""
+        ratings = self.ratings[str(self.asked.categories)]
+        return self._once("labels", lambda: top_categories(ratings, seed=self.seed("ties")))
+
+    def shares(self, space: str, progress: Progress) -> SharesAbove:
+        """Share of components that follow a rating."""
+        asked = self.asked
+        return self._once(
+            f"shares/{space}",
+            lambda: shares_above(
+                self.spaces[space],
+                self.ratings,
+                n_permutations=asked.n_permutations,
+                level=asked.level,
+                seed=self.seed("shares", space),
+                progress=progress,
+            ),
+        )
+
+    def types(self, space: str, progress: Progress) -> ComponentTypes:
+        """Categorical, dimensional, hybrid or unassigned."""
+        asked = self.asked
+        return self._once(
+            f"types/{space}",
+            lambda: component_types(
+                self.spaces[space],
+                self.ratings,
+                categories=str(asked.categories),
+                dimensions=str(asked.dimensions),
+                n_permutations=asked.n_permutations,
+                level=asked.level,
+                seed=self.seed("types", space),
+                progress=progress,
+            ),
+        )
+
+    def prediction(self, space: str, progress: Progress) -> RatingPrediction:
+        """Ratings predicted from a space, and back."""
+        asked = self.asked
+        return self._once(
+            f"prediction/{space}",
+            lambda: predict_ratings(
+                self.spaces[space],
+                self.ratings,
+                n_permutations=asked.n_permutations,
+                level=asked.level,
+                seed=self.seed("prediction"),  # the same folds for all spaces
+                progress=progress,
+            ),
+        )
+
+    def category_structure(self, spaces: tuple[str, ...], progress: Progress) -> CategoryStructure:
+        """How categorical spaces are."""
+        asked, family = self.asked, str(self.asked.categories)
+        return self._once(
+            f"categories/{'/'.join(spaces)}",
+            lambda: category_structure(
+                {name: self.spaces[name] for name in spaces},
+                {family: self.ratings[family]},
+                family=family,
+                circular=[name for name in spaces if family in self.circular(name)],
+                n_permutations=asked.n_permutations,
+                level=asked.level,
+                seed=self.seed("categories"),
+                progress=progress,
+            ),
+        )
+
+    def rating_map(self, space: str, progress: Progress) -> RatingMap:
+        """How diagonal the map of components and ratings is."""
+        asked = self.asked
+        return self._once(
+            f"rating map/{space}",
+            lambda: describe_rating_map(
+                self.spaces[space],
+                self.ratings,
+                n_permutations=asked.n_permutations,
+                level=asked.level,
+                seed=self.seed("rating map", space),
+                progress=progress,
+            ),
+        )
+
+    def graph(self, space: str, progress: Progress) -> AffectiveGraph:
+        """The affective graph of a space."""
+        return self._once(
+            f"graph/{space}",
+            lambda: affective_graph(
+                self.spaces[space],
+                n_permutations=self.asked.n_permutations,
+                names=self.component_names(space) or None,
+                seed=self.seed("graph", space),
+                progress=progress,
+            ),
+        )
+
+    def _once(self, key: str, make: Callable[[], T]) -> T:
+        """What `make` computes, computed once in this process."""
+        if (key,) not in self._kept:
+            self._kept[(key,)] = make()
+        kept: T = self._kept[(key,)]
+        return kept
+
+
+@dataclass(frozen=True, eq=False)
+class Written:
+    """What an analysis leaves behind: tables and figures by name, and what the summary says."""
+
+    tables: Mapping[str, pd.DataFrame]
+    figures: Mapping[str, Any]
+    summary: Mapping[str, Any]
+
+
+def reading_stage(
+    reading: Reading,
+    analysis: str,
+    folder: str,
+    run: Callable[[Progress], Written],
+    *,
+    tables: Sequence[str],
+    figures: Sequence[str] = (),
+    others: Sequence[str] = (),
+    files: Sequence[Path] = (),
+    reads: Sequence[str] = (),
+    parameters: Mapping[str, Any] | None = None,
+) -> Stage:
+    """A stage that writes ``<folder>/<table>.csv`` and ``<folder>/figures/<figure>`` in every format.
+
+    `others` are files of the folder that `run` writes itself.
+    """
+    asked = reading.asked
+    outputs = [f"{folder}/{name}.csv" for name in tables]
+    outputs += [f"{folder}/figures/{name}.{suffix}" for name in figures for suffix in FORMATS]
+    outputs += [f"{folder}/{name}" for name in others]
+
+    def work(progress: Progress) -> Mapping[str, Any]:
+        from affectome.plotting import save_figure
+
+        place = make_folder(asked.out / folder / "figures")
+        found = run(progress)
+        for name in tables:
+            _write_table(asked.out / f"{folder}/{name}.csv", found.tables[name])
+        for name in figures:
+            save_figure(found.figures[name], place, name, FORMATS)
+        return {str(key): _plain(value) for key, value in found.summary.items()}
+
+    settings = {
+        "n_permutations": asked.n_permutations,
+        "level": asked.level,
+        "seed": asked.seed,
+        "excluded": list(asked.excluded),
+        "stimuli": hashlib.sha256("\n".join(reading.ids).encode()).hexdigest(),
+        **(parameters or {}),
+    }
+    return Stage(f"{analysis}/{folder}", work, tuple(outputs), settings, tuple(files), tuple(reads))
+
+
+def _write_table(path: Path, table: pd.DataFrame) -> None:
+    """A table as CSV, with its index where that has a name."""
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=any(name is not None for name in table.index.names), lineterminator="\n")
+
+
+def _plain(value: Any) -> Any:
+    """JSON values: what is undefined is null, keys are text."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and value != value else value
