@@ -68,10 +68,10 @@ def names_of(columns, ratings, **settings):
         ({"valence": 1}, "high valence"),
         ({"valence": -1}, "low valence"),
         ({"arousal": -1, "valence": -0.9}, "low arousal/valence"),
-        ({"arousal": 1, "obstruction": -0.9}, "high arousal + low obstruct."),
+        ({"arousal": 1, "obstruction": -0.9}, "high arousal …"),
         ({"Fear": -1}, "no Fear"),
         ({"Joy": 1, "arousal": -0.9}, "Joy + low arousal"),
-        ({"Aesthetic_Appreciation": 1, "Empathic_Pain": 0.9}, "Aesth. Appre. + Empat. Pain"),
+        ({"Aesthetic_Appreciation": 1, "Empathic_Pain": 0.9}, "Aesthetic Appreciation …"),
     ],
 )
 def test_ratings_make_the_name(mix, ratings, weights, name):

@@ -119,12 +119,12 @@ class _Name:
             whole = [f"{said}: {', '.join(self.parts[:n])}" for n in range(len(self.parts), 0, -1)]
             return next((text for text in whole if len(text) <= longest), shorten([*whole, said][-2:][0], longest))
         mark = f": {self.qualifier}" if self.qualifier else ""
-        for n in range(len(self.parts), 0, -1):  # where even cut words leave no room for both, the first one stays
+        for n in range(len(self.parts), 0, -1):  # a part left out reads better than words cut short
             dots = " …" if self.n_close > n else ""
-            text = shorten(_joined(self.parts[:n]), longest - len(dots) - len(mark))
-            if not text.endswith("…"):
-                break
-        return text + dots + mark
+            text = _joined(self.parts[:n])
+            if len(text + dots + mark) <= longest:
+                return text + dots + mark
+        return shorten(text, longest - len(dots) - len(mark)) + dots + mark
 
     def shared(self, other: _Name) -> tuple[bool, bool, bool]:
         """Whether another name is the same (in any order), is so up to its mark, and begins alike."""

@@ -324,7 +324,8 @@ def _gradients(reading: Reading, space: str) -> list[Stage]:
             family=family,
             n_permutations=asked.n_permutations,
             level=asked.level,
-            seed=reading.seed("gradients", space),
+            seed=reading.seed("categories"),  # the same ties as in the other analyses of categories
+           ,
             progress=progress,
         )
         scalars = {name: value for name, value in vars(result).items() if isinstance(value, float)}

@@ -240,7 +240,7 @@ class Reading:
     def labels(self) -> CategoryLabels:
         """The category of every stimulus."""
         ratings = self.ratings[str(self.asked.categories)]
-        return self._once("labels", lambda: top_categories(ratings, seed=self.seed("ties")))
+        return self._once("labels", lambda: top_categories(ratings, seed=named_seed(self.seed("categories"), "ties")))
 
     def shares(self, space: str, progress: Progress) -> SharesAbove:
         """Share of components that follow a rating."""
