@@ -154,9 +154,9 @@ def test_copies_leak_unless_they_share_a_group():
     leaking = component_types(space, ratings, **settings).components
     grouped = component_types(space, ratings, groups={i: k % 75 for k, i in enumerate(ids)}, **settings).components
     excluded = component_types(space, ratings, exclude=ids[75:], **settings).components
-    assert leaking["r2_both"].mean() > 0.05
-    assert grouped["r2_both"].mean() < 0.01
-    assert excluded["r2_both"].mean() < 0.01
+    assert leaking["r2_both"].max() > 0.1
+    assert grouped["r2_both"].max() < 0.1
+    assert excluded["r2_both"].max() < 0.1
     rejected = [(table[["p_categories", "p_dimensions"]] < 0.05).to_numpy().mean() for table in (leaking, grouped)]
     assert rejected[0] > 0.3
     assert rejected[1] < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 80)
