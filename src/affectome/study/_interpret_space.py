@@ -146,7 +146,7 @@ def _correlations(reading: Reading, space: str) -> list[Stage]:
 
 def _types(reading: Reading, space: str) -> list[Stage]:
     def run(progress: Progress) -> Written:
-        from affectome.plotting import plot_component_types, plot_unique_variance
+        from affectome.plotting import plot_component_types, plot_variance_partition
 
         result = reading.types(space, progress)
         names = reading.component_names(space)
@@ -159,7 +159,7 @@ def _types(reading: Reading, space: str) -> list[Stage]:
             },
             {
                 "types": plot_component_types({space: result}),
-                "unique_variance": plot_unique_variance(result, names=names, title=space),
+                "variance_partition": plot_variance_partition(result, names=names, title=space),
             },
             {"shares": result.shares["share"].to_dict(), "minimum": result.minimum},
         )
@@ -170,7 +170,7 @@ def _types(reading: Reading, space: str) -> list[Stage]:
         reading_stage(
             reading, "types", space, run,
             tables=("types", "type_shares", "type_shares_by_minimum", "type_shares_by_tau"),
-            figures=("types", "unique_variance"), files=reading.files(space), reads=reading.reads_names(space),
+            figures=("types", "variance_partition"), files=reading.files(space), reads=reading.reads_names(space),
             parameters=reading.families(),
         )
     ]  # fmt: skip
@@ -178,12 +178,13 @@ def _types(reading: Reading, space: str) -> list[Stage]:
 
 def _prediction(reading: Reading, space: str) -> list[Stage]:
     def run(progress: Progress) -> Written:
-        from affectome.plotting import plot_rating_prediction
+        from affectome.plotting import plot_predictions
 
-        result = reading.prediction(space, progress)
+        found = reading.predictions((space,), progress)
+        result = found.predictions[space]
         return Written(
             {"predicted_ratings": result.ratings, "predicted_components": result.components},
-            {"prediction": plot_rating_prediction({space: result})},
+            {"prediction": plot_predictions(found, title=space)},
             {
                 "median_r_of_ratings": float(result.ratings["r"].median()),
                 "median_r2_of_components": float(result.components["r2"].median()),
@@ -325,7 +326,6 @@ def _gradients(reading: Reading, space: str) -> list[Stage]:
             n_permutations=asked.n_permutations,
             level=asked.level,
             seed=reading.seed("categories"),  # the same ties as in the other analyses of categories
-           ,
             progress=progress,
         )
         scalars = {name: value for name, value in vars(result).items() if isinstance(value, float)}

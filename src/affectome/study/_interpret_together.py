@@ -11,7 +11,6 @@ from affectome._progress import Progress
 from affectome.comparison import SpaceComparison, compare_choices, compare_geometry, compare_rsa, match_clusters
 from affectome.errors import InputError
 from affectome.interpretation import (
-    compare_predictions,
     compare_profiles,
     score_type_rules,
     top_stimuli,
@@ -43,7 +42,7 @@ def _agreement_stage(
         from affectome.plotting import plot_agreements, plot_comparison_matrix
 
         result = compute(progress)
-        figures = {f"{name}_matrix": plot_comparison_matrix(result, matrix), name: plot_agreements(result)}
+        figures = {f"{name}_matrix": plot_comparison_matrix(result, matrix), name: plot_agreements(result, matrix)}
         summary = {
             statistic: [
                 {"first": first, "second": second, "value": value, "ci_low": low, "ci_high": high}
@@ -173,19 +172,13 @@ def _clusters(reading: Reading) -> list[Stage]:
 
 def _prediction(reading: Reading) -> list[Stage]:
     def run(progress: Progress) -> Written:
-        from affectome.plotting import plot_rating_prediction
+        from affectome.plotting import plot_predictions
 
-        found = compare_predictions(
-            reading.spaces,
-            reading.ratings,
-            reference=reading.reference,
-            **_drawn(reading, "prediction"),
-            progress=progress,
-        )
+        found = reading.predictions(tuple(reading.spaces), progress)
         lacking = {name: [str(i) for i in found.lacking.index[found.lacking[name]]] for name in found.lacking}
         return Written(
             {"prediction": found.table, "lacking": found.lacking.rename_axis("rating")},
-            {"prediction": plot_rating_prediction(found)},
+            {"prediction": plot_predictions(found)},
             {"reference": found.reference, "margin": found.margin, "lacking": lacking},
         )
 

@@ -22,16 +22,16 @@ from affectome.interpretation import (
     CategoryLabels,
     CategoryStructure,
     ComponentTypes,
+    PredictionComparison,
     RatingMap,
-    RatingPrediction,
     SharesAbove,
     WordCounts,
     affective_graph,
     category_structure,
+    compare_predictions,
     component_types,
     count_words,
     describe_rating_map,
-    predict_ratings,
     shares_above,
     top_categories,
 )
@@ -274,17 +274,18 @@ class Reading:
             ),
         )
 
-    def prediction(self, space: str, progress: Progress) -> RatingPrediction:
-        """Ratings predicted from a space, and back."""
+    def predictions(self, spaces: tuple[str, ...], progress: Progress) -> PredictionComparison:
+        """Ratings predicted from spaces, and back; the same folds for all."""
         asked = self.asked
         return self._once(
-            f"prediction/{space}",
-            lambda: predict_ratings(
-                self.spaces[space],
+            f"predictions/{'/'.join(spaces)}",
+            lambda: compare_predictions(
+                {name: self.spaces[name] for name in spaces},
                 self.ratings,
+                reference=self.reference if self.reference in spaces else spaces[0],
                 n_permutations=asked.n_permutations,
                 level=asked.level,
-                seed=self.seed("prediction"),  # the same folds for all spaces
+                seed=self.seed("prediction"),
                 progress=progress,
             ),
         )
