@@ -3,6 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+from threadpoolctl import threadpool_limits
+
+
+@pytest.fixture(autouse=True)
+def _one_blas_thread():
+    """Products of small worlds wait for one another longer than they work."""
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 def _draw(rng, n, kind):

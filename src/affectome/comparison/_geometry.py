@@ -91,6 +91,7 @@ def compare_geometry(
 
     - ``cka``: linear centred kernel alignment, debiased: HSIC(X, Y) / sqrt(HSIC(X, X) HSIC(Y, Y)) with the unbiased
       HSIC of Song et al. (2012). The plain form, ``|X'Y|_F^2 / (|X'X|_F |Y'Y|_F)``, is above 0 for unrelated spaces.
+      No interval where a single stimulus carries a space.
     - ``procrustes``: r of Y with X after the best rotation and reflection, ``sum(XQ * Y) / (|X| |Y|)``; the rotation is
       fitted on the other folds. The disparity that is often reported is 1 - r^2 of the column `in_sample`.
     - ``canonical``: mean over all min(k, m) canonical correlations, directions from the other folds. Directions
@@ -98,8 +99,9 @@ def compare_geometry(
 
     **Interval.** Jackknife over stimuli in Fisher z, with a t quantile. For the two cross-validated statistics the
     directions are those of the folds: it is the interval of what directions fitted to (n_folds - 1) / n_folds of the
-    stimuli reach on others, which is less than directions fitted to all stimuli there are would reach. Mean canonical
-    correlations need about 100 stimuli per feature of both spaces together before it covers at its level.
+    stimuli reach on others, which is less than directions fitted to all stimuli there are would reach. In simulations
+    it covers .93 to .95; for canonical correlations of sparse skewed spaces .90 with 20 stimuli per feature of both
+    spaces together, .945 with 50.
 
     **Test.** Null: the spaces are unrelated, so that the stimuli of one are exchangeable. One-sided, p = (b + 1) /
     (n_permutations + 1), Benjamini-Hochberg over the pairs of spaces per statistic. Rotation and directions are
@@ -220,6 +222,7 @@ def _in_sample(values: Sequence[Floats], orders: Orders) -> _Scores:
     pairs = pairs_of([""] * len(values))
     norms = [float(np.sqrt(_squares(x.T @ x))) for x in values]
     own = np.array([_unbiased(_squares(x.T @ x), (x**2).sum(axis=1), (x**2).sum(axis=1)) for x in values])
+    own[own <= 0] = np.nan
     shape = len(orders), len(pairs)
     biased, debiased, rotated = np.empty(shape), np.empty(shape), np.empty(shape)
     whitened: list[list[Floats]] = [[] for _ in pairs]
@@ -283,6 +286,9 @@ def _alignment(values: Sequence[Floats], tested: _Scores, null: _Scores | None) 
         own.append((_unbiased(_squares(x.T @ x), lengths, lengths), _pull(x, x)))
     for r, (a, b) in zip(value, pairs_of([""] * len(values)), strict=True):
         (size_a, pull_a), (size_b, pull_b) = own[a], own[b]
+        if np.isnan(r) or min((size_a - pull_a).min(), (size_b - pull_b).min()) <= 0:
+            influences.append(np.full(len(pull_a), np.nan))  # one stimulus carries a space: nothing is known of others
+            continue
         both = r * np.sqrt(size_a * size_b) - _pull(values[a], values[b])
         influences.append(_jackknifed(r, both / np.sqrt((size_a - pull_a) * (size_b - pull_b))))
     return _one_sided(value, influences, value, None if null is None else null.debiased)

@@ -169,12 +169,12 @@ def _mark(ax: Axes, rows: pd.DataFrame, column: str, y: np.ndarray, marker: str,
 
 def _neighbours(matrix: pd.DataFrame) -> list[str]:
     """Spaces in an order in which alike ones follow one another: from the first, always to the closest one left."""
-    order, left = [str(matrix.index[0])], [str(name) for name in matrix.index[1:]]
+    alike = matrix.fillna(-np.inf).to_numpy(np.float64)
+    order, left = [0], list(range(1, len(alike)))
     while left:
-        nearest = max(left, key=lambda name: float(np.nan_to_num(matrix.loc[order[-1], name], nan=-np.inf)))  # type: ignore[arg-type]
-        order.append(nearest)
-        left.remove(nearest)
-    return order
+        order.append(max(left, key=lambda k: float(alike[order[-1], k])))
+        left.remove(order[-1])
+    return [str(matrix.index[k]) for k in order]
 
 
 def _wrapped(name: str) -> str:
