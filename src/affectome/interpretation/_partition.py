@@ -66,7 +66,7 @@ def family_losses(
 
 
 def second_order(y: Floats, first: Floats, second: Floats, group: Places) -> dict[str, Floats]:
-    """For each part, the variance (T,) that the noise of fitting adds to its sum of loss differences.
+    """Give, for each part, the variance (T,) that the noise of fitting adds to its sum of loss differences.
 
     See :func:`part_interval`.
     """
@@ -90,11 +90,10 @@ def part_interval(
     """Estimate and interval of one part of the variance, each (T,).
 
     The part is a ratio S / S0 of summed losses (S0: of the mean). The jackknife over stimuli (groups), fitted models
-    held fixed, gives the variance, to which that of a second-order term is added:
-    errors and the noise of the fits, made from one another in turn over the folds, are correlated, which a fixed
-    model knows nothing of and which is all there is where a family adds nothing. For one family of p columns that
-    adds nothing to Gaussian noise of variance s^2 the sum of loss differences has variance 8 p s^4, of which the
-    first order sees half. Normal quantiles; R2 on the scale of log(1 - R2).
+    held fixed, gives the variance, to which `noise` is added: estimate and target, the loss of these very fits on
+    other stimuli, both move with the noise of the fits, and in opposite directions. For one family of p columns that
+    adds nothing to Gaussian noise of variance s^2 their difference has variance 8 p s^4 (of the sum of loss
+    differences), of which the jackknife sees half. Normal quantiles; R2 on the scale of log(1 - R2).
     """
     difference = group_sums(np.tensordot(np.array(PARTS[part], np.float64), losses, axes=1), group)
     each = group_sums(losses[0], group)  # (n_groups, T)
