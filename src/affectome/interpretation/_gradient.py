@@ -238,8 +238,10 @@ def category_gradients(
 ) -> CategoryGradients:
     """Test whether emotion categories are bridged by gradients or separated by gaps.
 
-    A stimulus is labelled with its highest rating (ties by the seed) and placed on the lines from the centroid of its
-    category, computed without it, to the centroid of every other (Euclidean; bring features onto one scale first).
+    A stimulus is labelled with its highest rating and placed on the lines from the centroid of its category, computed
+    without it, to the centroid of every other (Euclidean; bring features onto one scale first). Stimuli whose highest
+    rating is shared by several categories are left out: a label drawn for them would be wrong as often as right, and
+    wrong labels look like a gradient.
 
     Parameters
     ----------
@@ -261,7 +263,7 @@ def category_gradients(
     alpha
         Of the verdicts, on q.
     seed
-        Of ties and permutations.
+        Of the permutations.
     progress
 
     Returns
@@ -304,7 +306,7 @@ def category_gradients(
     points, shares = points[kept], shares[kept]
     if (np.ptp(points.to_numpy(), axis=0) == 0).all():
         raise InputError("all stimuli lie at one point", source="the space", remedy="give a space with some spread")
-    found = top_categories(shares, seed=named_seed(seed, "ties"))
+    found = top_categories(shares, ties="drop")
     lines = make_lines(points, shares, found.labels, min_stimuli)
     tested = lines.rated(min_rated)
     if not tested.any():

@@ -7,7 +7,7 @@ as *blends*, they are those stimuli moved along the line by their share. Both pu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -150,30 +150,44 @@ def _mixture(
     return mixed
 
 
-def _drawn(bridge: _Bridge, mixed: Floats, blended: bool, n: int, rng: np.random.Generator) -> Floats:
+def _members(bridge: _Bridge) -> _Bridge:
+    """The ends joined by the stimuli between, each at the nearer one: under the null, that is where they belong.
+
+    Few stimuli at an end hold too little of the tail towards the middle to draw worlds from.
+    """
+    first, between, second = bridge.place
+    nearer_second = between > 0.5
+    joined = (between[~nearer_second], between[nearer_second])
+    shares = tuple(
+        np.append(share, np.full(len(part), share.mean()))
+        for share, part in zip((bridge.share[0], bridge.share[2]), joined, strict=True)
+    )
+    return replace(
+        bridge,
+        place=(np.append(first, joined[0]), between, np.append(second, joined[1])),
+        share=(shares[0], bridge.share[1], shares[1]),
+    )
+
+
+def _drawn(world: _Bridge, mixed: Floats, blended: bool, n: int, rng: np.random.Generator) -> Floats:
     """Places of the stimuli between in `n` worlds of members, or of blends; (n, m)."""
-    first, _, second = bridge.place
+    first, _, second = world.place
     shape = (n, len(mixed))
     from_first = first[rng.integers(len(first), size=shape)] + (mixed if blended else 0)
     from_second = second[rng.integers(len(second), size=shape)] - (1 - mixed if blended else 0)
     return np.where(rng.random(shape) < mixed, from_second, from_first)
 
 
-def _p_values(
-    bridge: _Bridge, observed: _Terms, mixed: Floats, n: int, rng: np.random.Generator
-) -> tuple[float, float]:
-    """Chance of too many in the middle for members, and of too few for blends, (b + 1) / (n + 1) each."""
-    weights = tuple(rng.standard_exponential((n, len(part))) for part in (bridge.place[0], bridge.place[2]))
-    ones = np.ones((n, len(mixed)))
-    found = []
-    for blended in (False, True):
-        between = _drawn(bridge, mixed, blended, n, rng)
-        null = _terms(bridge, between, (weights[0], ones, weights[1]))
-        if blended:
-            found.append(permutation_p(observed.blended[0] - observed.middle[0], null.blended - null.middle))
-        else:
-            found.append(permutation_p(observed.middle[0] - observed.discrete[0], null.middle - null.discrete))
-    return float(found[0]), float(found[1])
+def _differences(bridge: _Bridge, mixed: Floats, blended: bool, n: int, rng: np.random.Generator) -> Floats:
+    """Nearness beyond what the null gives in worlds of that null, ends and mean place estimated anew; (n,)."""
+    world = bridge if blended else _members(bridge)
+    # Gamma weights make as much noise as drawing as many stimuli as the end has.
+    first, second = (
+        rng.standard_gamma(len(bridge.place[k]) / len(world.place[k]), (n, len(world.place[k]))) for k in (0, 2)
+    )
+    between = _drawn(world, mixed, blended, n, rng)
+    terms = _terms(world, between, (first, np.ones(between.shape), second))
+    return terms.blended - terms.middle if blended else terms.middle - terms.discrete
 
 
 def bridges(lines: Lines, pairs: Sequence[tuple[str, str]], n_permutations: int, seed: int) -> pd.DataFrame:
@@ -202,11 +216,11 @@ def _told(bridge: _Bridge, n_permutations: int, rng: np.random.Generator) -> dic
         return found
     even = [part / part.sum() for part in ones]
     mixed = _mixture(bridge, between, even[0], even[1], even[2], np.zeros(1), np.ones(1))[0]
-    p_discrete, p_blended = _p_values(bridge, seen, mixed, n_permutations, rng)
+    null = [_differences(bridge, mixed, is_blended, n_permutations, rng) for is_blended in (False, True)]
     return found | {
         "discreteness": (middle - blended) / (discrete - blended),
-        "p_discrete": p_discrete,
-        "p_blended": p_blended,
+        "p_discrete": float(permutation_p(middle - discrete, null[0])),
+        "p_blended": float(permutation_p(blended - middle, null[1])),
     }
 
 

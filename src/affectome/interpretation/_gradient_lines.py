@@ -102,6 +102,7 @@ def _places(points: Floats, own: Floats, targets: Floats) -> Floats:
 
 def make_lines(space: pd.DataFrame, ratings: pd.DataFrame, labels: pd.Series[str], min_stimuli: int) -> Lines:
     """Sort the stimuli of the categories with enough of them, and place each on its lines."""
+    space, ratings = space.loc[labels.index], ratings.loc[labels.index]
     counts = labels.value_counts()
     names = tuple(str(name) for name in ratings.columns if counts.get(name, 0) >= min_stimuli)
     if len(names) < 2:
