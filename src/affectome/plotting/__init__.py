@@ -9,6 +9,7 @@ from affectome.plotting._categories import (
 from affectome.plotting._comparison import plot_agreements, plot_comparison_matrix
 from affectome.plotting._consistency import plot_consistency
 from affectome.plotting._correlations import plot_rating_correlations, plot_rating_maps, plot_shares_above
+from affectome.plotting._gradient import plot_gradient_lines, plot_gradients
 from affectome.plotting._graph import plot_affective_graph
 from affectome.plotting._map import plot_map, plot_maps
 from affectome.plotting._montage import plot_top_stimuli
@@ -43,6 +44,8 @@ __all__ = [
     "plot_components_needed",
     "plot_confusion",
     "plot_consistency",
+    "plot_gradient_lines",
+    "plot_gradients",
     "plot_map",
     "plot_maps",
     "plot_predictions",
