@@ -69,6 +69,15 @@ def test_held_out_values_equal_directions_of_the_other_folds():
     np.testing.assert_allclose(got.one.sum(), (centred(x) ** 2).sum(), rtol=0.05)
 
 
+def test_only_cka_has_differences_and_they_are_those_of_the_table():
+    rng = np.random.default_rng(12)
+    spaces = {k: pd.DataFrame(rng.normal(size=(30, 3))) for k in "xyz"}
+    got = compare_geometry(spaces, n_permutations=0, seed=0)
+    assert got.differences.index.tolist() == [("cka", "x", "y", "z"), ("cka", "y", "x", "z"), ("cka", "z", "x", "y")]
+    matrix = got.matrix("cka")
+    assert got.differences["difference"].iloc[0] == pytest.approx(matrix.loc["x", "y"] - matrix.loc["x", "z"])
+
+
 def test_a_turned_and_scaled_space_is_the_same_geometry():
     rng = np.random.default_rng(2)
     x = rng.gamma(0.5, size=(60, 4))
