@@ -2,7 +2,7 @@
 
 A rule is built once for a set of points and for *slots*: positions that have a category, sorted by category. It is then
 asked with an order, which puts point ``order[i]`` into slot i, and answers how well every category fits every slot.
-Permuting labels over stimuli is nothing but asking again with another order.
+Permuting labels over stimuli is nothing but asking again with another order; an order may leave points out.
 """
 
 from __future__ import annotations
@@ -13,7 +13,17 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Floats", "Places", "Rule", "centroid_rule", "fold_of_slot", "linear_rule", "neighbour_rule", "own_rank"]
+__all__ = [
+    "Floats",
+    "Places",
+    "Rule",
+    "centroid_rule",
+    "fold_of_slot",
+    "linear_rule",
+    "nearest_others",
+    "neighbour_rule",
+    "own_rank",
+]
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.intp]
@@ -54,28 +64,42 @@ def centroid_rule(points: Floats, member: Places) -> Rule:
     return fit
 
 
-def neighbour_rule(points: Floats, member: Places, n_neighbors: int) -> Rule:
+def nearest_others(points: Floats, depth: int) -> Places:
+    """The nearest other points of every point, nearest first, (n, depth); at one distance in their order."""
+    from scipy.spatial.distance import cdist
+
+    distance = cdist(points, points)
+    np.fill_diagonal(distance, np.inf)
+    nearest: Places = np.argsort(distance, axis=1, kind="stable")[:, :depth]
+    return nearest
+
+
+def neighbour_rule(nearest: Places, member: Places, n_neighbors: int) -> Rule:
     """Votes among the nearest other stimuli; of categories with as many votes, the one with the nearest of them wins.
 
     The r-th neighbour (r = 1, 2, ..) counts 1 + 2^-r: the second part never adds up to a vote, and no two sets of
-    neighbours share it. Neighbours at the same distance stand in the order of the points. A category without a vote is
-    not named: its fit is minus infinity.
+    neighbours share it. A category without a vote is not named: its fit is minus infinity. Where slots are fewer than
+    points, points without a slot are passed over.
     """
-    from scipy.spatial.distance import cdist
-
-    n, n_classes = len(member), int(member.max()) + 1
-    distance = cdist(points, points)
-    np.fill_diagonal(distance, np.inf)
-    nearest = np.argsort(distance, axis=1, kind="stable")[:, :n_neighbors]  # (n, n_neighbors)
-    votes = np.tile(1 + 0.5 ** np.arange(1, n_neighbors + 1), n)
+    n, n_points, n_classes = len(member), len(nearest), int(member.max()) + 1
+    votes = 1 + 0.5 ** np.arange(n_neighbors + 1)  # of the r-th at place r
     cells = np.arange(n)[:, None] * n_classes
 
     def fit(order: Places) -> Floats:
-        category = np.empty(n, np.intp)
+        category = np.full(n_points, -1)
         category[order] = member
-        cast = np.bincount((cells + category[nearest]).ravel(), votes, n * n_classes).reshape(n, n_classes)
-        found: Floats = np.where(cast > 0, cast, -np.inf)[order]
-        return found
+        if n == n_points:
+            found = category[nearest[order, :n_neighbors]]
+            weights = np.tile(votes[1:], n)
+            cell = (cells + found).ravel()
+        else:
+            found = category[nearest[order]]
+            place = np.cumsum(found >= 0, axis=1)
+            counted = (found >= 0) & (place <= n_neighbors)
+            weights, cell = votes[place[counted]], (cells + found)[counted]
+        cast = np.bincount(cell, weights, n * n_classes).reshape(n, n_classes)
+        named: Floats = np.where(cast > 0, cast, -np.inf)
+        return named
 
     return fit
 
