@@ -229,10 +229,10 @@ def compare_predictions(
     from threadpoolctl import threadpool_limits
 
     settings = _checked(n_folds, n_repeats, n_permutations, level)
-    if len(spaces) < 2 or reference not in spaces:
+    if reference not in spaces:
         raise InputError(
-            f"the reference '{reference}' and another system are needed, and there is {cut_short(list(spaces))}",
-            remedy="give at least two spaces and name one of them as reference",
+            f"the reference '{reference}' is not among the systems ({cut_short(list(spaces)) or 'there are none'})",
+            remedy="name one of them",
         )
     if margin < 0 or not 0 < alpha < 1:
         raise InputError(f"margin={margin} and alpha={alpha} make no rule", remedy="use margin >= 0 and 0 < alpha < 1")

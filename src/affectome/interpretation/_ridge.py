@@ -240,7 +240,7 @@ class FoldedRidge:
                 mean, product = self._train(basis, (f,), sy[:, chosen], xy[:, :, chosen])
                 beta = product / (basis.eigenvalues[:, None] + basis.n * self.alphas[alpha[f, chosen]])
                 slopes = basis.rotate.T @ beta
-                coefficients[np.ix_([f], basis.columns, np.flatnonzero(chosen))] = slopes[None]
+                coefficients[f, basis.columns[:, None], np.flatnonzero(chosen)] = slopes
                 intercepts[f, chosen] = mean - basis.mean @ slopes
         return coefficients, intercepts
 

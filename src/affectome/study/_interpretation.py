@@ -14,6 +14,7 @@ import pandas as pd
 
 from affectome._files import atomic_path, make_folder
 from affectome._progress import Progress
+from affectome._resampling import check_permutations
 from affectome._seeds import named_seed
 from affectome._tables import cut_short
 from affectome.errors import InputError
@@ -107,6 +108,14 @@ class Interpretation:
     def __post_init__(self) -> None:
         if not self.spaces:
             raise InputError("there is no space to interpret", remedy="name at least one")
+        check_permutations(self.n_permutations)
+        if not 0 < self.level < 1:
+            raise InputError(f"level={self.level} makes no interval", remedy="use 0 < level < 1")
+        unknown = [name for names in self.circular.values() for name in names if name not in self.ratings]
+        if unknown:
+            raise InputError(
+                f"--circular names '{unknown[0]}', which is not among the ratings", remedy="let it name one of them"
+            )
         for what, name in (("categories", self.categories), ("dimensions", self.dimensions)):
             if name is not None and name not in self.ratings:
                 raise InputError(
