@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from affectome import simulate_emotions, write_space
@@ -65,9 +66,9 @@ def test_compare_takes_a_folder_of_spaces(run, folder, tmp_path):
         (["--categories", "moods"], "'moods' is not among the ratings (category, dimension)"),
         (["--only", "names,tpyes"], "there is no analysis 'tpyes' here; choose among names, correlations, types"),
         (["--level", "1.5"], "level=1.5 makes no interval"),
-        (["--ratings", "moods=nowhere.csv"], "nowhere.csv: does not exist"),
-        (["--blur", "nowhere.txt"], "nowhere.txt: does not exist"),
-        (["--stimuli", "nowhere.csv"], "nowhere.csv: does not exist"),
+        (["--ratings", "moods=nowhere.csv"], "nowhere.csv: there is no such file"),
+        (["--blur", "nowhere.txt"], "nowhere.txt: there is no such file"),
+        (["--stimuli", "nowhere.csv"], "nowhere.csv: there is no such file"),
     ],
 )
 def test_what_cannot_be_is_one_sentence(run, folder, tmp_path, arguments, message):
@@ -86,14 +87,12 @@ def test_compare_refuses_what_it_cannot_compare(run, folder, tmp_path):
 
 
 def test_an_analysis_that_cannot_be_done_ends_with_exit_code_4_and_the_rest_is_written(run, folder, tmp_path):
-    import pandas as pd
-
     ids = pd.read_csv(folder / "category.csv", dtype={"id": str})["id"]
     write_space(tmp_path / "category.csv", pd.DataFrame({"Joy": 1.0, "Fear": 0.1}, index=ids))
     code, out, err = run(
         "interpret", "run", folder / "spaces" / "mllm.parquet", "--ratings", tmp_path / "category.csv",
         "--permutations", 19, "--only", "categories,graph", "--out", tmp_path / "out",
     )  # fmt: skip
-    assert code == 4 and "Affective graph" in out
+    assert code == 4 and "Affective graph: " in out
     assert "1 of the analyses could not be done (categories/mllm)" in err
     assert (tmp_path / "out" / "mllm" / "clusters.csv").exists()

@@ -306,8 +306,7 @@ def _categories(part: Mapping[str, Any]) -> str:
 
 def _classified(space: str, part: Mapping[str, Any]) -> str:
     told = [
-        f"{score['value']:.3f} [{score['ci_low']:.3f}, {score['ci_high']:.3f}] of {categories} categories, "
-        f"balanced {score['balanced']:.3f}, p = {score['p']:.3g}"
+        f"{_interval(score)} of {categories} categories, balanced {_number(score['balanced'])}, p = {score['p']:.3g}"
         for categories, score in part["centroid"].items()
     ]
     circular = " (circular: the choices were made from these categories)" if part["circular"] else ""
@@ -318,8 +317,29 @@ def _gradients(part: Mapping[str, Any]) -> str:
     verdicts = part["verdicts"]
     return (
         f"Between categories: {verdicts['gradient']} pairs bridged by a gradient, {verdicts['gap']} with a gap, "
-        f"{verdicts['undecided']} undecided (r within categories {part['r']:.3f}, p = {part['p']:.3g})."
+        f"{verdicts['undecided']} undecided (r within categories {_number(part['r'])}, p = {_number(part['p'])})."
     )
+
+
+def _graph(part: Mapping[str, Any]) -> str:
+    if not part["n_edges"]:
+        return "Affective graph: no two components are linked."
+    return (
+        f"Affective graph: {part['n_edges']} links, {part['n_clusters']} clusters, "
+        f"modularity {_number(part['modularity'])}."
+    )
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    """A number, or a word where it is not defined."""
+    return "undefined" if value is None else f"{value:.{digits}f}"
+
+
+def _interval(part: Mapping[str, Any]) -> str:
+    """A value with its interval, where it has one."""
+    if part["ci_low"] is None or part["ci_high"] is None:
+        return f"{_number(part['value'])} (no interval)"
+    return f"{part['value']:.3f} [{part['ci_low']:.3f}, {part['ci_high']:.3f}]"
 
 
 def _clusters(part: Mapping[str, Any]) -> str:
@@ -331,7 +351,7 @@ def _clusters(part: Mapping[str, Any]) -> str:
 
 def _lacking(part: Mapping[str, Any]) -> str:
     if "lacking" not in part:
-        return f"Ratings predicted from the space: median held-out r {part['median_r_of_ratings']:.3f}."
+        return f"Ratings predicted from the space: median held-out r {_number(part['median_r_of_ratings'])}."
     said = [
         f"{space} {len(names)}" + (f" ({cut_short(names, 3)})" if names else "")
         for space, names in part["lacking"].items()
@@ -340,10 +360,7 @@ def _lacking(part: Mapping[str, Any]) -> str:
 
 
 def _pairs(what: str, statistic: str, part: Mapping[str, Any]) -> str:
-    told = [
-        f"{row['first']} ~ {row['second']} {row['value']:.3f} [{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
-        for row in part[statistic]
-    ]
+    told = [f"{row['first']} ~ {row['second']} {_interval(row)}" for row in part[statistic]]
     return f"{what}: {'; '.join(told)}."
 
 
@@ -351,7 +368,7 @@ _SENTENCES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "types": _types,
     "prediction": _lacking,
     "categories": _categories,
-    "graph": lambda part: f"Affective graph: {part['n_clusters']} clusters, modularity {part['modularity']:.3f}.",
+    "graph": _graph,
     "gradients": _gradients,
     "rsa": functools.partial(_pairs, "Geometry (RSA, Pearson)", "pearson"),
     "choices": functools.partial(_pairs, "Same odd one chosen (chance .333)", "agreement"),

@@ -282,7 +282,7 @@ def _graph(reading: Reading, space: str) -> list[Stage]:
     def run(progress: Progress) -> Written:
         from affectome.plotting import plot_affective_graph
 
-        graph = reading.graph(space, progress)
+        graph = reading.graph(space, progress, reading.component_names(space))
         profiles = cluster_profiles(graph, reading.ratings)
         figure = plot_affective_graph(graph, profiles.names, title=space)
         tables = {

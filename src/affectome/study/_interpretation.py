@@ -331,14 +331,14 @@ class Reading:
             ),
         )
 
-    def graph(self, space: str, progress: Progress) -> AffectiveGraph:
-        """The affective graph of a space."""
+    def graph(self, space: str, progress: Progress, names: Mapping[str, str] | None = None) -> AffectiveGraph:
+        """The affective graph of a space, its components called by `names`."""
         return self._once(
             f"graph/{space}",
             lambda: affective_graph(
                 self.spaces[space],
                 n_permutations=self.asked.n_permutations,
-                names=self.component_names(space) or None,
+                names=names or None,
                 seed=self.seed("graph", space),
                 progress=progress,
             ),
