@@ -7,8 +7,9 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from affectome import InputError
 from affectome.interpretation import Projection
-from affectome.plotting import PAGE_WIDTH, plot_map
+from affectome.plotting import PAGE_WIDTH, plot_map, plot_maps
 
 
 def world(n_categories):
@@ -81,3 +82,87 @@ def test_given_axes_are_drawn_into():
     left, right = Figure(figsize=(12, 4)).subplots(1, 2)
     assert plot_map(*world(3), ax=right) is left.figure
     assert not left.has_data() and len(right.collections) >= 3
+
+
+# Prototypes
+
+
+def prototypes_of(labels, names=None):
+    chosen = labels[labels.isin(names)] if names is not None else labels
+    firsts = chosen.drop_duplicates()
+    return pd.DataFrame({"id": firsts.index}, index=pd.Index(firsts, name="category"))
+
+
+@pytest.mark.parametrize("n_categories", [3, 17])
+def test_prototypes_are_ringed_and_named_where_they_lie_on_the_map(n_categories):
+    projection, labels = world(n_categories)
+    prototypes = prototypes_of(labels)
+    axes = plot_map(projection, labels, prototypes=prototypes).axes[0]
+    rings = next(points for points in axes.collections if points.get_facecolor().size == 0)
+    expected = projection.coordinates.loc[prototypes["id"]].to_numpy()
+    np.testing.assert_allclose(np.ma.filled(rings.get_offsets()), expected)
+    named = {text.get_text(): text.xy for text in axes.texts if text.get_text() in prototypes.index}
+    assert len(named) == n_categories
+    for name, place in zip(prototypes.index, expected, strict=True):
+        np.testing.assert_allclose(named[name], place)
+
+
+def test_no_name_lies_over_another_or_outside_even_where_prototypes_crowd():
+    projection, labels = world(17)
+    crowded = Projection(projection.coordinates * 1.0, 0.9, 30.0, 15, 0)
+    prototypes = prototypes_of(labels)
+    spot = np.random.default_rng(1).normal(scale=0.12, size=(17, 2))
+    crowded.coordinates.loc[prototypes["id"], ["x", "y"]] = spot
+    figure = plot_map(crowded, labels, prototypes=prototypes)
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    boxes = [text.get_window_extent() for text in axes.texts if text.get_text() in prototypes.index]
+    assert len(boxes) == 17
+    pairs = [(a, b) for i, a in enumerate(boxes) for b in boxes[:i]]
+    assert not any(a.overlaps(b) for a, b in pairs)
+    frame = axes.get_window_extent()
+    assert all(box.x0 >= frame.x0 - 1 and box.x1 <= frame.x1 + 1 for box in boxes)
+    assert min(text.get_fontsize() for text in figure.findobj(Text) if text.get_text()) >= 7
+
+
+def test_a_prototype_that_is_not_on_the_map_is_refused():
+    projection, labels = world(3)
+    with pytest.raises(InputError, match="the prototype 'nowhere' is not on the map"):
+        plot_map(projection, labels, prototypes=pd.DataFrame({"id": ["nowhere"]}, index=["Category 00"]))
+
+
+# Several maps
+
+
+def test_several_maps_share_one_legend_and_each_says_how_faithful_it_is():
+    projection, labels = world(17)
+    maps = [
+        Projection(projection.coordinates + k, 0.9 + k / 100, p, 15, 0, 0.8 + k / 100, "t-SNE", f"perplexity {p:g}")
+        for k, p in enumerate((10.0, 30.0, 100.0))
+    ]
+    figure = plot_maps(maps, labels, prototypes=prototypes_of(labels), title="MLLM")
+    assert [ax.get_title() for ax in figure.axes] == [f"t-SNE, perplexity {p}" for p in (10, 30, 100)]
+    assert [ax.texts[0].get_text() for ax in figure.axes] == [
+        f"trustworthiness 0.9{k}0\ncontinuity 0.8{k}0" for k in range(3)
+    ]
+    for ax, one in zip(figure.axes, maps, strict=True):
+        shown = sum(len(points.get_offsets()) for points in ax.collections if points.get_facecolor().size)
+        assert shown == len(one.coordinates)
+    (legend,) = figure.legends
+    entries = [text.get_text() for text in legend.get_texts()]
+    assert entries == [*(f"Category {k:02d} ({18 - k})" for k in range(17)), "nearest to its centroid"]
+    figure.draw_without_rendering()
+    assert min(text.get_fontsize() for text in figure.findobj(Text) if text.get_text()) >= 7
+    box = figure.get_tightbbox()
+    assert figure.get_figwidth() == pytest.approx(PAGE_WIDTH) and box.x0 >= -0.01 and box.x1 <= PAGE_WIDTH + 0.01
+
+
+def test_maps_need_a_title_each_and_can_be_drawn_into_given_axes():
+    projection, labels = world(3)
+    places = Figure(figsize=(8, 4)).subplots(1, 2)
+    assert plot_maps([projection, projection], labels, titles=["a", "b"], axes=places) is places[0].figure
+    assert [ax.get_title() for ax in places] == ["a", "b"]
+    with pytest.raises(InputError, match="there are not as many titles or axes as maps"):
+        plot_maps([projection], labels, titles=["a", "b"])
+    with pytest.raises(InputError, match="there is no map to draw"):
+        plot_maps([], labels)

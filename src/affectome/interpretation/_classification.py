@@ -455,9 +455,14 @@ NDArrayLike = Floats | Places | np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
 
 def labelled_points(
-    space: pd.DataFrame, labels: pd.Series[str], *, most_common: int | None = None, exclude: Sequence[str] = ()
+    space: pd.DataFrame,
+    labels: pd.Series[str],
+    *,
+    most_common: int | None = None,
+    exclude: Sequence[str] = (),
+    fewest: int = 2,
 ) -> LabelledPoints:
-    """The stimuli of a space that have a category with at least two of them."""
+    """The stimuli of a space that have a category with at least two of them; `fewest` categories must be left."""
     if labels.index.has_duplicates:
         raise InputError("a stimulus has two labels", source="the labels", remedy="give each stimulus one category")
     known = set(space.index.astype(str)).difference(exclude)
@@ -470,7 +475,7 @@ def labelled_points(
     if most_common is not None:
         counts = counts.iloc[:most_common]
     chosen = chosen[chosen.isin(counts.index)]
-    if len(counts) < 2:
+    if len(counts) < fewest:
         raise InputError(
             f"{len(counts)} categories have at least two stimuli of the space", remedy="give labels of its stimuli"
         )

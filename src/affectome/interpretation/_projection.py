@@ -223,7 +223,7 @@ def category_prototypes(
     ----------
     space : DataFrame of shape (n_stimuli, n_features)
     labels, most_common, exclude
-        As in :func:`classify`.
+        As in :func:`classify`; a category of one stimulus has no prototype.
 
     Returns
     -------
@@ -238,7 +238,7 @@ def category_prototypes(
     >>> category_prototypes(space, labels)["id"].to_dict()
     {'Joy': 'w', 'Awe': 'y'}
     """
-    data = labelled_points(space, labels, most_common=most_common, exclude=exclude)
+    data = labelled_points(space, labels, most_common=most_common, exclude=exclude, fewest=1)
     rows = []
     for code, name in enumerate(data.names):
         here = data.order[data.member == code]
