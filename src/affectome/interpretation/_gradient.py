@@ -17,12 +17,16 @@ from affectome._tables import cut_short
 from affectome.errors import InputError
 from affectome.interpretation._categories import top_categories
 from affectome.interpretation._gradient_gap import bridges, discreteness_interval
+from affectome.interpretation._gradient_jackknife import changes_without
 from affectome.interpretation._gradient_lines import Lines, make_lines
 from affectome.spaces import align, as_space
 
 __all__ = ["CategoryGradients", "GradientLine", "category_gradients", "gradient_references"]
 
 Floats = NDArray[np.float64]
+
+#: What is said of a pair of categories.
+VERDICTS = ("gradient", "mixed", "gap", "undecided")
 
 _FLAT = 1e-10  # spread relative to the size of the values below which it is rounding
 
@@ -85,7 +89,7 @@ class CategoryGradients:
         nearness of the bridging stimuli to the middle, 1 in the middle and 0 at the ends) beside what blends and
         members give, ``middle_blended`` and ``middle_discrete``; ``discreteness``; ``p_discrete`` and
         ``q_discrete`` (small: too many in the middle for members), ``p_blended`` and ``q_blended`` (small: too few
-        for blends), Benjamini-Hochberg over pairs; ``verdict``: gradient, gap or undecided.
+        for blends), Benjamini-Hochberg over pairs; ``verdict``: gradient, mixed, gap or undecided.
     positions : DataFrame of shape (n_stimuli, n_categories)
         Place of each stimulus on the line from its own category (0) to each other one (1); NaN for its own.
     labels : Series
@@ -125,8 +129,8 @@ class CategoryGradients:
     level: float
 
     def verdicts(self) -> dict[str, int]:
-        """How many pairs are a gradient, how many have a gap, how many are undecided."""
-        return {name: int((self.pairs["verdict"] == name).sum()) for name in ("gradient", "gap", "undecided")}
+        """How many pairs have each verdict."""
+        return {name: int((self.pairs["verdict"] == name).sum()) for name in VERDICTS}
 
     def most_bridged(self, n: int = 10) -> pd.DataFrame:
         """The `n` pairs of the verdict "gradient" with the highest r."""
@@ -285,7 +289,8 @@ def category_gradients(
     expect a nearness to the middle that differs by at least .1. Structureless data in many dimensions never come that
     far, since no stimulus takes part in its own centroid.
 
-    **Verdict.** *gradient*: test 1 and "discrete" rejected, "blended" not. *gap*: "blended" rejected, "discrete" not.
+    **Verdict.** *gradient*: test 1 and "discrete" rejected, "blended" not. *mixed*: all three rejected (more stimuli in
+    the middle than clusters have, fewer than an even mixture). *gap*: "blended" rejected, "discrete" not.
     *undecided*: everything else. q after Benjamini-Hochberg over pairs, for each test on its own.
 
     Where the choices behind the space were made from these ratings, its gradient is built in (circular);
@@ -396,24 +401,15 @@ def _permuted(
 
 def _jackknife(lines: Lines, tested: NDArray[np.bool_], level: float) -> list[tuple[float, float]]:
     """Interval of the mean correlation, plain and specific: each stimulus left out, on the scale of Fisher's z."""
-    n, sizes = len(lines.member), lines.sizes
-    total = np.empty((2, n))  # the sum over ordered pairs of z, without stimulus j
-    full = np.zeros((2, len(sizes), len(sizes)))
-    for a in range(len(sizes)):
+    scaled = np.concatenate([_scales(lines.ratings[lines.rows(a)], a) for a in range(len(lines.names))], axis=1)
+    r = np.zeros((2, len(lines.names), len(lines.names)))
+    for a in range(len(lines.names)):
         rows = lines.rows(a)
-        full[:, a] = np.einsum("ik,sik->sk", _unit(lines.positions[rows]), _scales(lines.ratings[rows], a))
-    unit_ratings = np.concatenate([_scales(lines.ratings[lines.rows(a)], a) for a in range(len(sizes))], axis=1)
-    whole = full[:, tested].sum(axis=1)
-    for j in range(n):
-        a = lines.member[j]
-        others = np.delete(lines.rows(a), j - lines.starts[a])
-        place, rated = _unit(lines.own_without(j)), _scales(lines.ratings[others], a)
-        within = (np.einsum("ik,sik->sk", place, rated) - full[:, a])[:, tested[a]].sum(axis=1)
-        moved = lines.unit_within(lines.towards_without(j))  # (n,)
-        follows = np.add.reduceat(moved * unit_ratings[:, :, a], lines.starts, axis=1)  # (2, C)
-        toward = (follows - full[:, :, a])[:, tested[:, a]].sum(axis=1)
-        total[:, j] = whole + within + toward
-    return [_z_interval(total[s] / tested.sum(), float(whole[s] / tested.sum()), lines, level) for s in range(2)]
+        r[:, a] = np.einsum("ik,sik->sk", _unit(lines.positions[rows]), scaled[:, rows])
+    whole = r[:, tested].sum(axis=1)
+    without = whole[:, None] + changes_without(lines, scaled, r, tested)
+    n_pairs = tested.sum()
+    return [_z_interval(without[s] / n_pairs, float(whole[s] / n_pairs), lines, level) for s in range(2)]
 
 
 def _z_interval(without: Floats, value: float, lines: Lines, level: float) -> tuple[float, float]:
@@ -479,9 +475,9 @@ def _with_verdicts(pairs: pd.DataFrame, alpha: float) -> pd.DataFrame:
             q[known] = stats.false_discovery_control(p[known])
         pairs[f"q_{null}"] = q
     not_discrete, not_blended = pairs["q_discrete"] < alpha, pairs["q_blended"] < alpha
-    gradient = (pairs["q"] < alpha) & not_discrete & ~not_blended
-    gap = not_blended & ~not_discrete
-    pairs["verdict"] = np.select([gradient, gap], ["gradient", "gap"], "undecided")
+    followed = (pairs["q"] < alpha) & not_discrete
+    found = [followed & ~not_blended, followed & not_blended, not_blended & ~not_discrete]
+    pairs["verdict"] = np.select(found, VERDICTS[:3], VERDICTS[3])
     return pairs
 
 

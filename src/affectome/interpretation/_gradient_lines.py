@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from affectome.errors import InputError
 
-__all__ = ["Lines", "make_lines"]
+__all__ = ["Lines", "make_lines", "places"]
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.intp]
@@ -59,25 +59,6 @@ class Lines:
         enough: NDArray[np.bool_] = self.n_rated >= at_least
         return enough & ~np.eye(len(self.names), dtype=bool)
 
-    def own_without(self, j: int) -> Floats:
-        """Positions of the others of j's category when j is left out as well; (n_a - 1, C)."""
-        a = self.member[j]
-        rows = np.delete(self.rows(a), j - self.starts[a])
-        points, n = self.points[rows], self.sizes[a]
-        own = (n * self.centroids[a] - points - self.points[j]) / (n - 2)
-        return _places(points, own, self.centroids)
-
-    def towards_without(self, j: int) -> Floats:
-        """Positions of all on the line to j's category when its centroid is computed without j; (n,)."""
-        return _places(self.points, self.own, self.own[[j]])[:, 0]
-
-    def unit_within(self, values: Floats) -> Floats:
-        """Centred and of length one within each category; (n,)."""
-        centred = values - np.repeat(np.add.reduceat(values, self.starts) / self.sizes, self.sizes)
-        length = np.sqrt(np.add.reduceat(centred**2, self.starts))
-        scaled: Floats = centred / np.repeat(np.where(length > 1e-10 * np.sqrt(self.sizes), length, np.inf), self.sizes)
-        return scaled
-
     def jackknife_variance(self, without: Floats) -> float:
         """Variance of a statistic from its values without each stimulus, sizes of categories taken as fixed."""
         mean = np.repeat(np.add.reduceat(without, self.starts) / self.sizes, self.sizes)
@@ -90,14 +71,14 @@ class Lines:
         return float(((self.sizes - 1) * (mean - value)).sum())
 
 
-def _places(points: Floats, own: Floats, targets: Floats) -> Floats:
+def places(points: Floats, own: Floats, targets: Floats) -> Floats:
     """(x - c) . (t - c) / |t - c|^2 for every point x with its c, and every target t; 0 where t is c."""
     own_length = np.einsum("np,np->n", own, own)
     along = (points - own) @ targets.T - np.einsum("np,np->n", points - own, own)[:, None]
     squared = np.einsum("kp,kp->k", targets, targets) - 2 * own @ targets.T + own_length[:, None]
     far = squared > 1e-12 * (1 + own_length[:, None])
-    places: Floats = np.where(far, along / np.where(far, squared, 1.0), 0.0)
-    return places
+    found: Floats = np.where(far, along / np.where(far, squared, 1.0), 0.0)
+    return found
 
 
 def make_lines(space: pd.DataFrame, ratings: pd.DataFrame, labels: pd.Series[str], min_stimuli: int) -> Lines:
@@ -122,7 +103,7 @@ def make_lines(space: pd.DataFrame, ratings: pd.DataFrame, labels: pd.Series[str
     starts = (np.cumsum(sizes) - sizes).astype(np.intp)
     centroids = np.add.reduceat(points, starts) / sizes[:, None]
     own = (sizes[member, None] * centroids[member] - points) / (sizes[member, None] - 1)
-    positions = _places(points, own, centroids)
+    positions = places(points, own, centroids)
     positions[np.arange(len(member)), member] = np.nan
     lowest = np.repeat(np.minimum.reduceat(rated, starts), sizes, axis=0)
     n_rated = np.add.reduceat((rated > lowest).astype(np.intp), starts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,11 @@ from affectome.plotting._style import OKABE_ITO, PAGE_WIDTH, figure_of, house_st
 
 __all__ = ["plot_gradient_lines", "plot_gradients"]
 
+_MARKS: dict[str, dict[str, Any]] = {
+    "gradient": {"marker": "o", "facecolors": "none", "edgecolors": "black"},
+    "mixed": {"marker": "s", "facecolors": "none", "edgecolors": "black"},
+    "gap": {"marker": "x", "color": "black"},
+}
 _COLUMNS = 3  # panels beside each other on a page
 
 
@@ -25,7 +31,7 @@ def plot_gradients(
     """Draw, for every ordered pair of categories, how far place follows the rating of the other.
 
     Rows are the category of the stimuli, columns the one they are placed towards, both in `result.order`. A dot marks
-    q < `alpha`, a ring the verdict "gradient", a cross the verdict "gap"; pairs that were not tested are grey.
+    q < `alpha`, a ring the verdict "gradient", a square "mixed", a cross "gap"; pairs that were not tested are grey.
 
     Parameters
     ----------
@@ -45,23 +51,27 @@ def plot_gradients(
         ax.set_xticks(range(len(names)), labels=names, rotation=90)
         ax.set_yticks(range(len(names)), labels=names)
         followed = np.argwhere(q.to_numpy() < alpha)
-        ax.scatter(followed[:, 1], followed[:, 0], s=2.0, color="black", linewidths=0, label=f"q < {alpha:g}")
-        for verdict, marker in (("gradient", "o"), ("gap", "x")):
+        ax.scatter(
+            followed[:, 1],
+            followed[:, 0],
+            s=2.0,
+            color="black",
+            linewidths=0,
+            label=f"follows the rating, q < {alpha:g}",
+        )
+        for verdict, style in _MARKS.items():
             cells = _cells(result.pairs, verdict, names)
-            face = "none" if marker == "o" else "black"
-            edge = {"edgecolors": "black"} if marker == "o" else {}
-            ax.scatter(cells[:, 1], cells[:, 0], s=30, marker=marker, facecolors=face, linewidths=0.7, label=verdict,
-                       **edge)  # fmt: skip
+            ax.scatter(cells[:, 1], cells[:, 0], s=28, linewidths=0.7, label=verdict, **style)
         ax.tick_params(length=0)
         for spine in ax.spines.values():
             spine.set_visible(False)
         ax.set_ylabel("Stimuli of")
-        ax.set_xlabel("placed towards")
+        ax.set_xlabel("placed towards (grey: raters saw it in too few of them)")
         ax.set_title(title or _summary(result))
         bar = figure_of(ax).colorbar(image, ax=ax, fraction=0.025, pad=0.01)
         bar.set_label("r of place and rating, within the category")
         bar.outline.set_visible(False)
-        figure_of(ax).legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+        figure_of(ax).legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     return figure_of(ax)
 
 
@@ -74,7 +84,7 @@ def _cells(pairs: pd.DataFrame, verdict: str, names: list[str]) -> np.ndarray[tu
 
 
 def _summary(result: CategoryGradients) -> str:
-    text = f"Mean r = {result.r:.2f} [{result.ci_low:.2f}, {result.ci_high:.2f}], p = {result.p:.3g}"
+    text = f"Mean r = {result.r:.2f} [{result.ci_low:.2f}, {result.ci_high:.2f}], p = {result.p:.2g}"
     if np.isfinite(result.discreteness):
         low, high = result.discreteness_ci_low, result.discreteness_ci_high
         text += f"; discreteness = {result.discreteness:.2f} [{low:.2f}, {high:.2f}]"
@@ -142,9 +152,9 @@ def _draw_line(ax: Axes, line: GradientLine, result: CategoryGradients) -> None:
     ax.set_ylim(-0.05, 1.05)
     ax.set_xlabel(f"0 {_short(line.first)}  to  1 {_short(line.second)}")
     ax.set_ylabel(f"Share of {_short(line.second)}")
-    pair = [key for key in ((line.first, line.second), (line.second, line.first)) if key in result.pairs.index]
-    if pair:
-        row = result.pairs.loc[pair[0]]
+    of_pair = result.pairs.reset_index()
+    both = of_pair[["first", "second"]].isin([line.first, line.second]).all(axis=1)
+    for _, row in of_pair[both].iterrows():
         ax.set_title(f"r = {row['r']:.2f}, {row['verdict']}", fontsize=8)
 
 
