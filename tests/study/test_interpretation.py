@@ -10,7 +10,8 @@ from affectome.errors import EnvironmentFailure, InputError
 from affectome.simulation import simulate_emotions
 from affectome.spaces import write_space
 from affectome.stimuli import write_stimuli
-from affectome.study import Interpretation, compare_spaces, interpret_spaces
+from affectome.study import Interpretation, compare_spaces
+from affectome.study import interpret_spaces as interpret_in_processes
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +27,10 @@ def world(tmp_path_factory):
         write_space(folder / f"{name}.csv", clips.stimuli.spaces[name])
     write_stimuli(folder / "stimuli.csv", clips.stimuli)
     return folder
+
+
+def interpret_spaces(asked, n_jobs=1):
+    return interpret_in_processes(asked, n_jobs=n_jobs)
 
 
 def asked(world, out, **changes):
@@ -177,3 +182,24 @@ def test_spaces_are_compared_with_and_without_ratings(world, tmp_path):
 def test_one_space_is_not_compared(world, tmp_path):
     with pytest.raises(InputError, match="there is one space"):
         compare_spaces(asked(world, tmp_path, spaces={"planted": world / "planted.parquet"}))
+
+
+def test_spaces_in_processes_of_their_own_give_the_same_and_what_they_log_is_heard(world, tmp_path, caplog):
+    ratings = pd.read_csv(world / "dimension.csv", index_col="id", dtype={"id": str}).iloc[:-2]
+    write_space(tmp_path / "dimension.csv", ratings)
+    files = {"category": world / "category.csv", "dimension": tmp_path / "dimension.csv"}
+    found = []
+    for n_jobs in (1, 2):
+        settings = asked(world, tmp_path / str(n_jobs), ratings=files, only=("correlations", "graph"))
+        caplog.clear()
+        found.append(interpret_spaces(settings, n_jobs=n_jobs))
+        assert "2 of the stimuli of" in caplog.text
+    one, two = found
+    assert one.summary == two.summary and list(one.summary) == ["planted", "noisy"]
+    table = "noisy/correlations.csv"
+    assert (one.results / table).read_bytes() == (two.results / table).read_bytes()
+
+
+def test_a_space_is_read_the_same_whatever_else_is_interpreted(world, done, tmp_path):
+    alone = interpret_spaces(asked(world, tmp_path, spaces={"noisy": world / "noisy.parquet"}, only=("graph",)))
+    assert alone.summary["noisy"]["graph"] == done[0].summary["noisy"]["graph"]

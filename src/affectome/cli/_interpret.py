@@ -62,6 +62,9 @@ Folder = Annotated[Path, typer.Option("--out", help="Results folder.")]
 Permutations = Annotated[int, typer.Option("--permutations", min=1, max=1_000_000, help="Permutations of the nulls.")]
 Level = Annotated[float, typer.Option("--level", help="Coverage the intervals aim at.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Of everything that is drawn.")]
+Processes = Annotated[
+    int | None, typer.Option("--jobs", min=1, help="Spaces done at the same time; as many as there are cores.")
+]
 
 
 @group.callback()
@@ -98,6 +101,7 @@ def run(
     permutations: Permutations = 1000,
     level: Level = 0.95,
     seed: Seed = 0,
+    jobs: Processes = None,
     quiet: Quiet = False,
     json: Json = False,
     log_file: LogFile = None,
@@ -132,7 +136,7 @@ def run(
         seed=seed,
     )
     with stage_progress(quiet) as progress:
-        result = interpret_spaces(asked, progress=progress)
+        result = interpret_spaces(asked, n_jobs=jobs, progress=progress)
     _tell(result, json)
 
 

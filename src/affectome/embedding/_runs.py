@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import warnings
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypeVar
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.special import stdtrit
 
+from affectome._processes import closed_at_once, leave_interrupts_to
 from affectome._progress import Progress, silent
 from affectome._tables import check_unique, cut_short, numeric_columns
 from affectome.errors import InputError
@@ -230,7 +229,7 @@ def fit_seeds(
     inner = {"inner_max_num_threads": threads} if workers > 1 else {}
     with parallel_config(backend="loky", n_jobs=workers, **inner):
         jobs = (delayed(_fit)(estimator, trials, seed, threads, os.getpid()) for seed in wanted)
-        with _closed_at_once(Parallel(return_as="generator_unordered")(jobs)) as results:
+        with closed_at_once(Parallel(return_as="generator_unordered")(jobs)) as results:
             for seed, model, caught in results:
                 for category, text in caught:
                     warnings.warn(f"Seed {seed}: {text}", category, stacklevel=2)
@@ -239,17 +238,6 @@ def fit_seeds(
                 fits[seed] = model
                 progress(len(fits), len(wanted), detail=f"seed {seed}")
     return {seed: fits[seed] for seed in wanted}
-
-
-@contextmanager
-def _closed_at_once(results: Generator[Any, None, None]) -> Iterator[Generator[Any, None, None]]:
-    """Where the caller stops, no worker goes on with what nobody waits for; joblib's advice about it is not heard."""
-    try:
-        yield results
-    finally:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=r".*\btasks? which")
-            results.close()
 
 
 def _checked_seeds(seeds: Sequence[int]) -> list[int]:
@@ -271,9 +259,7 @@ def _fit(
     """One fit and what it warned of, which a worker process would say to nobody."""
     from sklearn.base import clone
 
-    if os.getpid() != caller:
-        # Ctrl-C reaches every process of a terminal; who called stops the workers, and says so alone.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave_interrupts_to(caller)
     model: Any = clone(estimator)
     before = model.get_params(deep=False)
     model.set_params(random_state=seed, **({"n_jobs": threads} if "n_jobs" in before else {}))

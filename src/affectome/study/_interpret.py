@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from affectome._files import make_folder, write_json
+from affectome._processes import closed_at_once, heard, leave_interrupts_to, say_again
 from affectome._progress import Progress, silent
 from affectome.errors import InputError
 from affectome.study._engine import Stage, StageRecord, locked, run_stages
@@ -43,15 +46,21 @@ class InterpretationResult:
 
 
 def interpret_spaces(
-    asked: Interpretation, *, progress: Callable[[str, str], Progress] | None = None
+    asked: Interpretation,
+    *,
+    n_jobs: int | None = None,
+    progress: Callable[[str, str], Progress] | None = None,
 ) -> InterpretationResult:
-    """Do every analysis of each space by itself.
+    """Do every analysis of each space by itself; no result depends on which other spaces there are.
 
     Parameters
     ----------
     asked : Interpretation
+    n_jobs
+        Cores to use, one process for each space; None: all.
     progress
-        Called with an analysis and ``"running"`` or ``"reused"``; returns what it reports to.
+        Called with an analysis (or, with several processes, with all there is to do) and ``"running"`` or
+        ``"reused"``; returns what it reports to.
 
     Returns
     -------
@@ -65,44 +74,79 @@ def interpret_spaces(
     EnvironmentFailure
         When the folder cannot be written or another run holds it.
     """
+    from joblib import Parallel, cpu_count, delayed
+
     if not asked.ratings:
         raise InputError("there are no ratings to interpret the spaces by", remedy="give at least one --ratings")
-    reading = Reading(asked)
-    return _run(asked, {name: space_stages(reading, name) for name in reading.spaces}, progress)
+    folder, show = make_folder(asked.out), progress or _unseen
+    wanted = [replace(asked, spaces={name: path}, reference=None) for name, path in asked.spaces.items()]
+    workers = min(cpu_count() if n_jobs is None else n_jobs, len(wanted))
+    with locked(folder):
+        if workers == 1:
+            done = {next(iter(part.spaces)): _interpret_one(part, show) for part in wanted}
+        else:
+            listener = show("spaces", "running")
+            jobs = (delayed(_interpret_apart)(part, os.getpid()) for part in wanted)
+            done = {}
+            with closed_at_once(Parallel(workers, return_as="generator")(jobs)) as results:
+                for part, (found, said) in zip(wanted, results, strict=True):
+                    say_again(said)
+                    done[next(iter(part.spaces))] = found
+                    listener(len(done), len(wanted), detail=next(iter(part.spaces)))
+        return _summarised(asked, "interpretation", done)
 
 
 def compare_spaces(
     asked: Interpretation, *, progress: Callable[[str, str], Progress] | None = None
 ) -> InterpretationResult:
     """Hold the spaces against each other; see :func:`interpret_spaces`. Without ratings, geometry and choices alone."""
-    return _run(asked, {FOLDER: together_stages(Reading(asked))}, progress)
-
-
-def _run(
-    asked: Interpretation,
-    stages: Mapping[str, list[Stage]],
-    progress: Callable[[str, str], Progress] | None,
-) -> InterpretationResult:
-    failed: dict[str, InputError] = {}
     folder = make_folder(asked.out)
     with locked(folder):
-        records = run_stages(
-            [stage for group in stages.values() for stage in group],
-            folder,
-            progress=progress or (lambda name, state: silent),
-            failed=failed,
-        )
-        done = {record.name: record for record in records}
-        summary = {
-            name: {
-                stage.name.removesuffix(f"/{name}"): done[stage.name].summary for stage in group if stage.name in done
-            }
-            for name, group in stages.items()
-        }
-        kind = "comparison" if FOLDER in stages else "interpretation"
-        content = {"settings": _settings(asked), "found": summary, "left_out": {k: str(v) for k, v in failed.items()}}
-        write_json(folder / f"{kind}.json", content)
-    return InterpretationResult(folder, summary, tuple(records), failed)
+        done = _done(together_stages(Reading(asked)), folder, progress or _unseen)
+        return _summarised(asked, "comparison", {FOLDER: done})
+
+
+class _Done(NamedTuple):
+    """The records of some stages, and what their data did not allow."""
+
+    records: list[StageRecord]
+    failed: dict[str, InputError]
+
+
+def _unseen(name: str, state: str) -> Progress:
+    return silent
+
+
+def _done(stages: Sequence[Stage], folder: Path, progress: Callable[[str, str], Progress]) -> _Done:
+    failed: dict[str, InputError] = {}
+    return _Done(run_stages(stages, folder, progress=progress, failed=failed), failed)
+
+
+def _interpret_one(asked: Interpretation, progress: Callable[[str, str], Progress]) -> _Done:
+    reading = Reading(asked)
+    return _done(space_stages(reading, next(iter(asked.spaces))), asked.out, progress)
+
+
+def _interpret_apart(asked: Interpretation, caller: int) -> tuple[_Done, list[logging.LogRecord]]:
+    """One space in a process of its own, on one thread, for the other processors have work already."""
+    from threadpoolctl import threadpool_limits
+
+    leave_interrupts_to(caller)
+    with threadpool_limits(1), heard(caller) as said:
+        return _interpret_one(asked, _unseen), said
+
+
+def _summarised(asked: Interpretation, kind: str, done: Mapping[str, _Done]) -> InterpretationResult:
+    """Put together, and write down, what was found by space and analysis."""
+    summary = {
+        name: {record.name.removesuffix(f"/{name}"): record.summary for record in part.records}
+        for name, part in done.items()
+    }
+    failed = {name: error for part in done.values() for name, error in part.failed.items()}
+    left_out = {name: str(error) for name, error in failed.items()}
+    write_json(asked.out / f"{kind}.json", {"settings": _settings(asked), "found": summary, "left_out": left_out})
+    records = tuple(record for part in done.values() for record in part.records)
+    return InterpretationResult(asked.out, summary, records, failed)
 
 
 def _settings(asked: Interpretation) -> dict[str, Any]:
