@@ -289,7 +289,7 @@ def test_bad_input_is_refused(space, ratings):
         predict_ratings(space.iloc[:-1], ratings, seed=0)
     with pytest.raises(InputError, match="no null without permutations"):
         predict_ratings(space, ratings, n_permutations=0, seed=0)
-    with pytest.raises(InputError, match="the reference 'human' is not among the systems .mllm."):
+    with pytest.raises(InputError, match=r"the reference 'human' is not among the systems \(mllm\)"):
         compare_predictions({"mllm": space}, ratings, reference="human", seed=0)
     with pytest.raises(InputError, match=r"margin=-0\.1"):
         compare_predictions({"a": space, "b": space}, ratings, reference="a", margin=-0.1, seed=0)

@@ -28,7 +28,7 @@ class TopStimuli:
     table : DataFrame, one row per component and rank, strongest first
         Indexed by ``component`` and ``rank`` (1, 2, ...), with the columns ``id``; ``weight``; ``share``, of the
         component's weight summed over all stimuli; ``cumulative``, the share of this and all stronger ones;
-        ``caption``, the most typical one, empty where there is none; ``video``, the path of the clip, empty where there is none.
+        ``caption``, the most typical one, and ``video``, the path of the clip, both empty where there is none.
     components : tuple of str
         All components of the space, those without any weight included: they have no row.
     n_stimuli : int
