@@ -37,7 +37,7 @@ def test_embeddings_of_ratings_tell_categories_apart_as_published(ratings, space
     assert 0.5 < value["dimension", "17 commonest", "centroid", "plain", 3] < 0.65
     assert got.baseline["value"]["all", "centroid", "plain", 3] > 0.94  # circular: shuffled columns score as high
     assert (got.scores["p"] == 1 / 100).all()
-    assert got.silhouettes["value"]["category", "plain"] > 0.1 > 0 > got.silhouettes["value"]["dimension", "plain"]
+    assert got.silhouettes["value"]["category", "plain"] > 0.05 > 0 > got.silhouettes["value"]["dimension", "plain"]
     assert 0.13 < got.labels.n_tied / len(ratings["category"]) < 0.15
     assert {"Contempt", "Guilt", "Disappointment", "Envy"} >= set(got.labels.empty)
 

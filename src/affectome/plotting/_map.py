@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.transforms import Bbox
 
@@ -97,6 +98,7 @@ def plot_maps(
         places = list(axes) if axes is not None else _grid(len(projections))
         for ax, one, name in zip(places, projections, shown, strict=True):
             _draw_points(ax, one.coordinates.join(labels.rename("category")), looks, size=3.5)
+            _make_square(ax, one.coordinates)
             faithful = f"trustworthiness {one.trustworthiness:.3f}"
             torn = "" if np.isnan(one.continuity) else f"\ncontinuity {one.continuity:.3f}"
             ax.set_title(name, fontsize=8)
@@ -111,7 +113,10 @@ def plot_maps(
             figure.suptitle(title or "", fontsize=9)
             handles, names = places[0].get_legend_handles_labels()
             if prototypes is not None:
-                ring = places[0].scatter([], [], s=14, facecolor="none", edgecolor="black", linewidth=0.7)
+                ring = Line2D(
+                    [], [], linestyle="none", marker="o", markersize=3.7, markerfacecolor="none", color="black"
+                )
+                ring.set_markeredgewidth(0.7)
                 handles, names = [*handles, ring], [*names, "nearest to its centroid"]
             figure.legend(handles, names, loc="outside lower center", ncols=5, frameon=False, markerscale=2.2,
                           handletextpad=0.2, columnspacing=1.0)  # fmt: skip
@@ -121,11 +126,20 @@ def plot_maps(
 def _grid(n: int) -> list[Axes]:
     columns = min(n, 3)
     rows = math.ceil(n / columns)
-    figure = Figure(figsize=(PAGE_WIDTH, 1.1 + 2.5 * rows), layout="constrained")
+    figure = Figure(figsize=(PAGE_WIDTH, 1.25 + 2.5 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax in grid[n:]:
         ax.remove()
     return list(grid[:n])
+
+
+def _make_square(ax: Axes, coordinates: pd.DataFrame) -> None:
+    """Limits of equal length about the middle of the map; the layout might stretch one map of a row."""
+    xy = coordinates.to_numpy(np.float64)
+    middle, reach = (xy.min(axis=0) + xy.max(axis=0)) / 2, 0.53 * np.ptp(xy, axis=0).max()
+    ax.set_aspect("equal", adjustable="box")
+    ax.set_xlim(middle[0] - reach, middle[0] + reach)
+    ax.set_ylim(middle[1] - reach, middle[1] + reach)
 
 
 def _looks(categories: pd.Series[str]) -> dict[str, tuple[str, str]]:
