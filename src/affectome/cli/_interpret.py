@@ -321,7 +321,7 @@ def _gradients(part: Mapping[str, Any]) -> str:
     verdicts = part["verdicts"]
     return (
         f"Between categories: {verdicts['gradient']} pairs bridged by a gradient, {verdicts['gap']} with a gap, "
-        f"{verdicts['undecided']} undecided (r within categories {_number(part['r'])}, p = {_number(part['p'])})."
+        f"{verdicts['mixed']} mixed, {verdicts['undecided']} undecided (r within categories {_number(part['r'])}, p = {_number(part['p'])})."
     )
 
 
