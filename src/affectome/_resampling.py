@@ -20,7 +20,6 @@ __all__ = [
 ]
 
 _BLOCK = 64  # draws made at once: a block fits into memory, and its size belongs to the seed
-_SAME = 1e-9  # a permutation that changes nothing must count, whatever the rounding
 
 
 def check_bootstrap(n_boot: int, level: float) -> None:
@@ -68,7 +67,11 @@ def defined_interval(draws: NDArray[np.float64], level: float, *, whole: bool = 
 
 
 def permutation_p(
-    observed: ArrayLike, null: ArrayLike, *, tail: Literal["greater", "two-sided"] = "greater"
+    observed: ArrayLike,
+    null: ArrayLike,
+    *,
+    tail: Literal["greater", "two-sided"] = "greater",
+    rounding: float = 1e-9,
 ) -> NDArray[np.float64]:
     """(b + 1) / (B + 1), b the permutations whose statistic is at least the observed one.
 
@@ -78,6 +81,10 @@ def permutation_p(
     null : array of shape (B, *observed.shape)
     tail
         ``"two-sided"`` compares absolute values.
+    rounding
+        A draw that falls short of the observed value by no more than this (of a value above 1: by this share) has
+        reached it, since a permutation that changes nothing must count. The statistic has to be of order 1 for that;
+        more where draws are summed in float32.
 
     Returns
     -------
@@ -92,6 +99,6 @@ def permutation_p(
     value, draws = np.asarray(observed, np.float64), np.asarray(null, np.float64)
     if tail == "two-sided":
         value, draws = np.abs(value), np.abs(draws)
-    reached = (~(draws < value - _SAME * np.maximum(1, np.abs(value)))).sum(axis=0)
+    reached = (~(draws < value - rounding * np.maximum(1, np.abs(value)))).sum(axis=0)
     p: NDArray[np.float64] = np.where(np.isnan(value), np.nan, (reached + 1) / (len(draws) + 1))
     return p

@@ -188,6 +188,14 @@ def test_bad_input_is_said(related, change, settings, message):
         compare_rsa({k: v for k, v in spaces.items() if v is not None}, **{"seed": 0, **settings})
 
 
+@pytest.mark.parametrize("metric", ["dot", "euclidean"])
+def test_the_unit_of_a_space_does_not_matter(related, metric):
+    spaces = related(np.random.default_rng(4), 30, "sparse", names="ab")
+    small = spaces | {"a": spaces["a"] * 2.0**-20}  # a power of two changes no rounding
+    one, two = (compare_rsa(s, metric=metric, n_permutations=19, seed=0).table for s in (spaces, small))
+    np.testing.assert_allclose(one.to_numpy(float), two.to_numpy(float), rtol=1e-6)
+
+
 def test_nine_stimuli_are_too_few(related):
     with pytest.raises(InputError, match="9 stimuli are too few"):
         compare_rsa(related(np.random.default_rng(14), 9, "sparse"), seed=0)

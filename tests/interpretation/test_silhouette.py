@@ -114,6 +114,25 @@ def test_p_is_valid_where_labels_say_nothing():
         assert (p <= 0.5).mean() > 0.4
 
 
+def test_p_of_few_stimuli_counts_the_permutations_that_change_nothing():
+    """Of the 20 ways to label six stimuli two have the labels' own silhouette, so that p is about .1 at the least."""
+    ids = [f"s{k}" for k in range(6)]
+    labels = pd.Series(list("aaabbb"), index=ids)
+    p = []
+    for seed in range(40):
+        space = pd.DataFrame(np.random.default_rng(seed).normal(size=(6, 3)), index=ids)
+        p.append(silhouette(space, labels, n_permutations=199, n_boot=2, seed=seed).overall["p"])
+    assert np.min(p) > 0.1 - 4 * np.sqrt(0.1 * 0.9 / 199)
+
+
+def test_draws_that_miss_one_of_two_categories_leave_the_interval_defined():
+    rng = np.random.default_rng(0)
+    ids = [f"s{k:02d}" for k in range(30)]
+    space = pd.DataFrame(rng.normal(size=(30, 3)), index=ids)  # one in eight draws has none of the two rare ones
+    got = silhouette(space, pd.Series(["rare"] * 2 + ["common"] * 28, index=ids), n_permutations=9, seed=0).overall
+    assert (got["ci_low"] < got["value"]).all() and (got["value"] < got["ci_high"]).all()
+
+
 def test_the_null_is_that_of_scikit_learn_with_labels_shuffled():
     space, labels = draw(3, n=80)
     got = silhouette(space, labels, n_permutations=300, n_boot=2, seed=0).overall.loc["plain"]

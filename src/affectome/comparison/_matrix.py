@@ -33,6 +33,7 @@ Floats = NDArray[np.float64]
 Orders = NDArray[np.uint32]
 
 _FEWEST = 10  # stimuli below which a spread over stimuli says nothing
+_ROUNDING = 1e-6  # of statistics whose permutations are summed in float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +161,7 @@ def similarity_stack(spaces: Mapping[str, pd.DataFrame], metrics: Mapping[str, M
         rsm[:] = similarity(space, metrics[name]).to_numpy()
         off = ~np.eye(n, dtype=bool)
         low, high = rsm.min(where=off, initial=np.inf), rsm.max(where=off, initial=-np.inf)
-        if high - low <= 1e-6 * max(1.0, abs(float(high))):
+        if high - low <= 1e-6 * np.abs(rsm).max():  # with its diagonal: the size of what is compared, in any unit
             raise InputError(
                 f"under {metrics[name]} all pairs of stimuli are equally similar",
                 source=name,
@@ -204,7 +205,7 @@ def _pair_rows(names: Sequence[str], part: PairStatistic, level: float) -> pd.Da
     if len(part.null):
         centre = part.centre or 0.0
         tail = "greater" if part.centre is None else "two-sided"
-        p = permutation_p(part.tested - centre, part.null - centre, tail=tail)  # type: ignore[arg-type]
+        p = permutation_p(part.tested - centre, part.null - centre, tail=tail, rounding=_ROUNDING)  # type: ignore[arg-type]
         mean, top = part.null.mean(axis=0), np.quantile(part.null, 0.95, axis=0)
     index = pd.MultiIndex.from_tuples([(names[a], names[b]) for a, b in pairs_of(names)], names=["first", "second"])
     columns = {"value": part.value, "ci_low": low, "ci_high": high, "p": p, "q": _fdr(p)}

@@ -20,6 +20,7 @@ __all__ = ["Silhouette", "silhouette"]
 _FEWEST = 10  # stimuli of a category from which on its own interval was found to cover
 _BEND = 0.3  # the third root runs away where skewness times quantile comes near -1
 _AT_ONCE = 16  # permutations in one matrix product
+_ROUNDING = 1e-5  # of a silhouette whose distances were summed in float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +85,8 @@ def silhouette(
     -----
     *Null*: labels are exchangeable over the stimuli kept; a and b are computed again in every permutation; one-sided
     p = (b + 1) / (n_permutations + 1). The overall p values are not corrected, those of the categories are, over the
-    categories. Distances are summed in float32 there, which moves a null value by less than 1e-5.
+    categories. Distances are summed in float32 there, which moves a null value by less than 1e-5; a draw that comes so
+    near the observed value counts as one that reached it.
 
     *Interval*: Hall's (1992), Student's t bent by the skewness of the estimate. The standard error is that of a
     bootstrap over stimuli, a stimulus drawn twice being no neighbour of itself; the skewness is that of the
@@ -177,7 +179,7 @@ def _silhouettes(distance: Floats, data: LabelledPoints) -> tuple[Floats, Floats
 
 def _ratio(own: Floats, other: Floats) -> Floats:
     longest = np.maximum(own, other)
-    value: Floats = np.divide(other - own, longest, out=np.zeros_like(own), where=longest > 0)
+    value: Floats = np.divide(other - own, longest, out=np.zeros_like(own), where=~(longest <= 0))
     return value
 
 
@@ -221,7 +223,9 @@ def _bootstrap_errors(distance: Floats, data: LabelledPoints, n_boot: int, seed:
             own = np.divide(sums[rows, :, member], others, out=np.zeros_like(others), where=others > 0)
             mean = np.divide(sums, sizes, out=np.full_like(sums, np.inf), where=sizes > 0)
             mean[rows, :, member] = np.inf
-            values = np.where(others > 0, _ratio(own, mean.min(axis=2)), 0.0)  # (n, n_draws)
+            nearest = mean.min(axis=2)
+            nearest[np.isinf(nearest)] = np.nan  # a draw of one category has no silhouette
+            values = np.where(others > 0, _ratio(own, nearest), np.where(np.isnan(nearest), np.nan, 0.0))
             plain[here] = (weights * values).sum(axis=0) / n
             by_class[here] = np.divide(
                 (weights * values).T @ one, sizes, out=np.full_like(sizes, np.nan), where=sizes > 0
@@ -230,7 +234,8 @@ def _bootstrap_errors(distance: Floats, data: LabelledPoints, n_boot: int, seed:
         warnings.simplefilter("ignore", RuntimeWarning)  # a category that no draw holds
         class_error = np.nanstd(by_class, axis=0, ddof=1)
         balanced = np.nanmean(by_class, axis=1)
-    return float(plain.std(ddof=1)), class_error, float(balanced.std(ddof=1))
+        plain_error, balanced_error = (float(np.nanstd(draws, ddof=1)) for draws in (plain, balanced))
+    return plain_error, class_error, balanced_error
 
 
 def _overall(
@@ -251,7 +256,7 @@ def _overall(
             "ci_high": high,
             "null_mean": drawn.mean(axis=0),
             "null_high": np.quantile(drawn, 0.95, axis=0),
-            "p": permutation_p(observed, drawn),
+            "p": permutation_p(observed, drawn, rounding=_ROUNDING),
         },
         index=pd.Index(["plain", "balanced"], name="average"),
     )
@@ -264,7 +269,7 @@ def _class_table(
     skewness = _skewness(_about_class_mean(influence / sizes, data))
     low, high = _interval(means, error, skewness, sizes, level)
     known = np.where(sizes >= _FEWEST, 1.0, np.nan)
-    p = permutation_p(means, null)
+    p = permutation_p(means, null, rounding=_ROUNDING)
     return pd.DataFrame(
         {
             "n": sizes,
