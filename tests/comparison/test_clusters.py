@@ -173,6 +173,18 @@ def unrelated_p(seed, draw):
     return match_p(a @ b.T, drawn, (a @ a.T, b @ b.T), 99, rng)[2]
 
 
+def few_unrelated_p(seed, draw):
+    """The same where the unrelated space has fewer clusters, so that matches select among those of the other."""
+    rng = np.random.default_rng(seed)
+    emotions = draw(rng, 80, 8)
+    rated = unit_columns(emotions @ rng.normal(size=(8, 12)) + 0.3 * rng.normal(size=(80, 12)))
+    scores = {"a": unit_columns(draw(rng, 80, 2)).T, "b": unit_columns(emotions).T}
+    permuted = permuted_profiles(scores, rated, 99, np.random.SeedSequence(seed))
+    a, b = (unit_rows(rows @ rated) for rows in scores.values())
+    drawn = (a @ permuted["b"].transpose(0, 2, 1), permuted["a"] @ b.T)
+    return match_p(a @ b.T, drawn, (a @ a.T, b @ b.T), 99, rng)[2]
+
+
 def directions_p(seed, spread):
     """p of the matches of two spaces of the same affective axes (some large, some small) along arbitrary directions."""
     rng = np.random.default_rng(seed)
@@ -187,10 +199,11 @@ def directions_p(seed, spread):
     [
         (unrelated_p, skewed),
         (unrelated_p, lambda rng, *shape: rng.normal(size=shape)),
+        (few_unrelated_p, skewed),
         (directions_p, np.ones(6)),
         (directions_p, np.array([3.0, 2.0, 1.0, 0.5, 0.3, 0.2])),
     ],
-    ids=["unrelated skewed", "unrelated Gaussian", "directions even", "directions of few axes"],
+    ids=["unrelated skewed", "unrelated Gaussian", "fewer unrelated", "directions even", "directions of few axes"],
 )
 def test_p_of_a_match_is_valid_under_its_null(world, setting):
     worlds = 250

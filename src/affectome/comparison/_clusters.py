@@ -304,10 +304,17 @@ def match_p(
         rotated_congruences(congruence, within[1], count, rng),
         rotated_congruences(congruence.T, within[0], count, rng).transpose(0, 2, 1),
     )
-    # Drawn profiles of the second space test the clusters of the first, and the other way round.
+    # A cluster is followed through the draws. Of two spaces of unequal size that is the cluster of the smaller one,
+    # which always has a match: the others in the table are selected for having one, which a draw does not know.
+    n, m = congruence.shape
+    sides = (0, 1) if n == m else (0, 0) if n < m else (1, 1)
     unrelated, directions = (
         np.max(
-            [permutation_p(matched, matched_congruences(draws[side], side)[:, places[side]]) for side in (0, 1)], axis=0
+            [
+                permutation_p(matched, matched_congruences(part, side)[:, places[side]])
+                for part, side in zip(draws, sides, strict=True)
+            ],
+            axis=0,
         )
         for draws in (permuted, turned)
     )
