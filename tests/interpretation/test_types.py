@@ -222,6 +222,17 @@ def test_p_finds_a_family_that_adds_something():
     assert p[1] > 0.05
 
 
+@pytest.mark.parametrize("unit", [1e-8, 1e8])
+def test_p_does_not_depend_on_the_unit_of_a_component(unit):
+    rng = np.random.default_rng(4)
+    first, second = rated(120, rng)
+    y = second[:, :3] + np.array([0.0, 0.5, 1.0]) * first[:, 4:5] + rng.normal(size=(120, 3))
+    signs = signs_of(120, 199, rng)
+    p = unique_p(y, first, second, signs, np.arange(120))
+    assert p[2] == pytest.approx(0.005)
+    np.testing.assert_array_equal(unique_p(unit * y, first, second, signs, np.arange(120)), p)
+
+
 def test_statistic_of_the_test_is_the_partial_sum_of_squares():
     """With every sign kept the draws equal the observed value up to the leverages, so that p is 1."""
     rng = np.random.default_rng(2)

@@ -138,6 +138,8 @@ def unique_p(y: Floats, own: Floats, other: Floats, signs: Floats, group: Places
     basis, leverage = _beyond(own, other)
     if basis.shape[1] == 0:
         return np.full(y.shape[1], np.nan)
+    spread = y.std(axis=0)
+    y = (y - y.mean(axis=0)) / np.where(spread > 0, spread, 1.0)  # what counts as rounding must not depend on the unit
     residual = y - _projection(other, y)
     observed = ((basis.T @ residual) ** 2).sum(axis=0)
     weighted = residual / np.sqrt(1 - np.minimum(leverage, _FULL))[:, None]
