@@ -183,6 +183,14 @@ def test_columns_that_repeat_others_change_no_canonical_correlation():
     np.testing.assert_allclose(one.to_numpy(float), two.to_numpy(float), atol=1e-4, equal_nan=True)
 
 
+def test_a_feature_in_small_units_counts_for_canonical_correlations_as_in_any_other():
+    x, y = spread_out(np.random.default_rng(12), 60)
+    one, two = (compare_geometry({"x": pd.DataFrame(s), "y": pd.DataFrame(y)}, n_permutations=19, seed=0)
+                for s in (x, x * np.r_[1e-7, np.ones(x.shape[1] - 1)]))  # fmt: skip
+    first, second = (got.rows("canonical").to_numpy(float) for got in (one, two))
+    np.testing.assert_allclose(first, second, atol=1e-8)
+
+
 def test_a_space_that_one_stimulus_carries_has_no_interval():
     rng = np.random.default_rng(11)
     lonely = pd.DataFrame(np.eye(20)[:, :2] * 50 + 0.01 * rng.normal(size=(20, 2)))

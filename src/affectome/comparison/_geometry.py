@@ -165,10 +165,15 @@ def _centred(frame: pd.DataFrame, name: str) -> Floats:
 
 
 def _whitening(x: Floats) -> Floats:
-    """W (k x rank) with ``(xW)'(xW) = I``; directions without variance are left out."""
-    variance, directions = np.linalg.eigh(x.T @ x)
+    """W (k x rank) with ``(xW)'(xW) = I``; directions without variance are left out.
+
+    Features are brought to one length first, so that one in small units is not taken for a direction without variance.
+    """
+    length = np.linalg.norm(x, axis=0)
+    scale = np.divide(1.0, length, out=np.zeros_like(length), where=length > _RANK * length.max())
+    variance, directions = np.linalg.eigh((x * scale).T @ (x * scale))
     kept = variance > _RANK * variance[-1]
-    whitening: Floats = directions[:, kept] / np.sqrt(variance[kept])
+    whitening: Floats = scale[:, None] * directions[:, kept] / np.sqrt(variance[kept])
     return whitening
 
 
