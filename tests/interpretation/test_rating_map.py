@@ -107,3 +107,27 @@ def test_one_constant_component_gives_no_numbers_and_no_warning():
     got = describe(np.ones((30, 1)), x)
     assert np.isnan(got.families["ratings_followed"].iloc[0])
     assert got.families["own"].iloc[0] == 0
+
+
+def test_a_rating_of_one_stimulus_alone_takes_nothing_from_the_others():
+    rng = np.random.default_rng(6)
+    x, y = rng.gamma(0.5, size=(300, 3)), rng.gamma(0.5, size=(300, 4))
+    y[:, :2] += x[:, :2]
+    lonely = np.zeros((300, 1))
+    lonely[7] = 1
+    without, got = (describe(x, ratings, n_permutations=1) for ratings in (y, np.hstack([y, lonely])))
+    for table in ("families", "components"):
+        ends = [name for name in getattr(got, table) if name.startswith("ratings_followed")]
+        values, expected = (getattr(found, table)[ends].to_numpy(float)[:2] for found in (got, without))
+        np.testing.assert_allclose(values, expected, rtol=0.03)
+
+
+def test_a_component_of_one_stimulus_alone_has_no_number_and_the_family_keeps_its_own():
+    rng = np.random.default_rng(7)
+    y = rng.gamma(0.5, size=(300, 4))
+    x = np.column_stack([y[:, :2] + 0.1 * rng.random((300, 2)), np.arange(300) == 7])
+    got = describe(x, y, n_permutations=1)
+    each = got.components["ratings_followed"].to_numpy()
+    assert np.isfinite(each[:2]).all() and np.isnan(each[2])
+    ends = ["ratings_followed", "ratings_followed_low", "ratings_followed_high"]
+    assert got.families.loc["category", ends].to_numpy(float) == pytest.approx([1, 1, 1], abs=0.25)

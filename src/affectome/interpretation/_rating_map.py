@@ -43,7 +43,8 @@ class RatingMap:
         ``ratings_followed_high``, the interval over stimuli.
     components : DataFrame, index (family, component)
         ``ratings_followed``: (sum r^2)^2 / sum r^4, the number of equally followed ratings that would spread the
-        component's r^2 as wide, less its jackknife bias; NaN for a constant component. Where a component is
+        component's r^2 as wide, less its jackknife bias; NaN for a component that is constant, or is so without one
+        stimulus. Where a component is
         related to nothing it counts noise (about a third of the ratings), so look at `families` and at q first.
     spread : DataFrame, index measures, columns ``value``, ``ci_low``, ``ci_high``
         ``components_in_weight``: (sum W)^2 / sum W^2 of the components' summed |weights| W, the number of equally heavy
@@ -228,11 +229,12 @@ def _ratings_followed(x: Floats, y: Floats, level: float) -> dict[str, Floats]:
     whole, left = np.zeros(2), np.zeros((n, 2))  # sums over components: r^2, and r^2 times the number
     for column in known:
         unit = units[:, column]
-        square, without = (unit @ other) ** 2, left_out_correlations(unit, other) ** 2
+        # Without the one stimulus that told the others apart there is nothing to follow: r is 0 then.
+        square, without = (unit @ other) ** 2, np.nan_to_num(left_out_correlations(unit, other)) ** 2
         number, numbers = _effective(square), _effective(without)
         each[column] = number * np.exp(_moved(number, numbers).mean())
         whole += square.sum() * np.array([1, number])
-        left += without.sum(axis=1, keepdims=True) * np.column_stack([np.ones(n), numbers])
+        left += without.sum(axis=1, keepdims=True) * np.column_stack([np.ones(n), np.nan_to_num(numbers)])
     mean, means = whole[1] / whole[0], left[:, 1] / left[:, 0]
     influence = _moved(mean, means)
     value = np.log(mean) + influence.mean()
