@@ -193,3 +193,15 @@ def test_column_shuffling_keeps_the_values_of_every_column_and_shuffles_each_on_
     assert (shuffled == ratings).to_numpy().mean() < 0.1
     pd.testing.assert_frame_equal(shuffled, column_shuffled(ratings, seed=0))
     assert not shuffled.equals(column_shuffled(ratings, seed=1))
+
+
+def test_ties_are_resolved_alike_whatever_the_order_of_stimuli_and_categories():
+    rng = np.random.default_rng(5)
+    values = rng.integers(0, 3, (200, 6)).astype(float)
+    ratings = pd.DataFrame(values, index=[f"v{k:03d}" for k in range(200)], columns=list("ABCDEF"))
+    got = top_categories(ratings, seed=3)
+    assert got.n_tied > 50
+    turned = ratings.iloc[rng.permutation(200), rng.permutation(6)]
+    again = top_categories(turned, seed=3)
+    pd.testing.assert_series_equal(again.labels[ratings.index], got.labels)
+    assert (top_categories(ratings, seed=4).labels != got.labels).any()

@@ -46,8 +46,8 @@ def top_categories(
     ----------
     ratings : DataFrame of shape (n_stimuli, n_categories)
     ties
-        ``"random"`` picks one of the tied categories by the seed; ``"first"`` the first column, which
-        favours the head of the alphabet; ``"drop"`` leaves tied stimuli out.
+        ``"random"`` picks one of the tied categories by the seed, whatever the order of stimuli and categories;
+        ``"first"`` the first column, which favours the head of the alphabet; ``"drop"`` leaves tied stimuli out.
     seed
     """
     if ties not in ("random", "first", "drop"):
@@ -56,7 +56,10 @@ def top_categories(
     values = ratings.to_numpy(dtype=np.float64)
     best = values >= values.max(axis=1, keepdims=True) - _TIE
     tied = best.sum(axis=1) > 1
-    order = np.random.default_rng(seed).random(values.shape) if ties == "random" else np.ones(values.shape)
+    order = np.ones(values.shape)
+    if ties == "random":  # drawn for the ids and names in sorted order
+        rows, columns = (np.argsort(np.argsort(labels.to_numpy(str))) for labels in (ratings.index, ratings.columns))
+        order = np.random.default_rng(seed).random(values.shape)[np.ix_(rows, columns)]
     column = np.where(best, order, -1.0).argmax(axis=1)
     kept = ~tied if ties == "drop" else np.ones(len(tied), bool)
     labels = pd.Series(ratings.columns.to_numpy()[column], index=ratings.index, name="category", dtype=str)[kept]
