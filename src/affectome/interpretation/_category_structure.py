@@ -43,7 +43,8 @@ class CategoryStructure:
         (whether the labels were made from what the space was made from). ``categories`` is *all*, or how many of the
         commonest.
     baseline : DataFrame, index (categories, method, average, top)
-        What :func:`shuffled_baseline` gives for the ratings: ``value``, ``low``, ``high``.
+        What :func:`shuffled_baseline` gives for the ratings: ``value``, ``low``, ``high``. Empty where no space is
+        circular: it says what the procedure gives for nothing where labels were made from the space.
     ties : DataFrame, index (space, average)
         Nearest-centroid top-k accuracy over all categories when ties for the top are resolved anew: mean ``value``,
         ``low`` and ``high`` over the resolutions. Empty where there is no tie, or ties are not resolved at random.
@@ -178,13 +179,14 @@ def category_structure(
         )
         for subset, most in subsets.items()
         for method in methods
+        if circular
     }
     done = _run({**classified, **silhouettes, **baselines}, n_jobs, progress)
     details: dict[tuple[str, str, str], CategoryScore] = {key: done[key] for key in classified}
     by_space = {name: done[name] for name in silhouettes}
     return CategoryStructure(
         scores=_marked(pd.concat({key: score.accuracy for key, score in details.items()}), _LEVELS, circular),
-        baseline=pd.concat({key: done[key] for key in baselines}, names=["categories", "method"]),
+        baseline=_baseline({key: done[key] for key in baselines}),
         ties=_tie_range(spaces, ratings[family], labels, exclude, top, n_shuffles, named_seed(seed, "resolutions")),
         silhouettes=_marked(pd.concat({name: s.overall for name, s in by_space.items()}), _LEVELS[:1], circular),
         classes=_classes(details, by_space, methods),
@@ -195,6 +197,14 @@ def category_structure(
         level=level,
         n_permutations=n_permutations,
     )
+
+
+def _baseline(found: Mapping[tuple[str, str], pd.DataFrame]) -> pd.DataFrame:
+    names = ["categories", "method", "average", "top"]
+    if not found:
+        empty = pd.MultiIndex.from_arrays([[]] * len(names), names=names)
+        return pd.DataFrame({"value": [], "low": [], "high": []}, index=empty, dtype=np.float64)
+    return pd.concat(found, names=names[:2])
 
 
 _LEVELS = ("space", "categories", "method")

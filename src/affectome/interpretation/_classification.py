@@ -247,6 +247,8 @@ def classify(
     >>> bool(got.accuracy["value"]["plain", 1] > 0.95), round(float(got.accuracy["p"]["plain", 1]), 2)
     (True, 0.01)
     """
+    from threadpoolctl import threadpool_limits
+
     if method not in CLASSIFIERS:
         raise InputError(f"'{method}' is no way to classify", remedy=f"choose one of {', '.join(CLASSIFIERS)}")
     if not 0 < level < 1:
@@ -265,10 +267,11 @@ def classify(
     observed = _shares(rank, data, top)
     null = np.empty((n_permutations, len(observed)))
     rng = np.random.default_rng(rest)
-    for b in range(n_permutations):
-        null[b] = _shares(own_rank(rule(rng.permutation(order)), data.member), data, top)
-        if (b + 1) % 50 == 0 or b + 1 == n_permutations:
-            progress(b + 1, n_permutations, detail="permutations")
+    with threadpool_limits(1):  # products this small wait longer for threads than they work
+        for b in range(n_permutations):
+            null[b] = _shares(own_rank(rule(rng.permutation(order)), data.member), data, top)
+            if (b + 1) % 50 == 0 or b + 1 == n_permutations:
+                progress(b + 1, n_permutations, detail="permutations")
     predicted = fit.argmax(axis=1)
     by_class = [data.class_means(rank < k) for k in (1, top)]
     variance = _dependent_variance(data, order, make_rule, by_class, top, n_subsamples, np.random.default_rng(drawn))

@@ -316,7 +316,7 @@ def _gradients(reading: Reading, space: str) -> list[Stage]:
     asked = reading.asked
 
     def run(progress: Progress) -> Written:
-        from affectome.plotting import plot_gradients
+        from affectome.plotting import plot_gradient_lines, plot_gradients
 
         family = str(asked.categories)
         result = category_gradients(
@@ -331,13 +331,13 @@ def _gradients(reading: Reading, space: str) -> list[Stage]:
         scalars = {name: value for name, value in vars(result).items() if isinstance(value, float)}
         return Written(
             {"gradient_pairs": result.pairs, "gradient_directions": result.ordered},
-            {"gradients": plot_gradients(result, title=space)},
+            {"gradients": plot_gradients(result, title=space), "gradient_lines": plot_gradient_lines(result)},
             {**scalars, "verdicts": result.verdicts(), "circular": family in reading.circular(space)},
         )
 
     return [
         reading_stage(
-            reading, "gradients", space, run, tables=("gradient_pairs", "gradient_directions"), figures=("gradients",),
+            reading, "gradients", space, run, tables=("gradient_pairs", "gradient_directions"), figures=("gradients", "gradient_lines"),
             files=reading.files(space), parameters={**reading.families(), "circular": reading.circular(space)},
         )
     ]  # fmt: skip
