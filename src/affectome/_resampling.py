@@ -1,4 +1,4 @@
-"""Intervals from bootstrap draws and p-values from permutations: what every analysis shares."""
+"""Intervals from bootstrap draws, p-values from permutations and their correction: what every analysis shares."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 
 from affectome.errors import InputError
 
 __all__ = [
     "bootstrap_weights",
     "check_bootstrap",
+    "check_level",
     "check_permutations",
     "defined_interval",
+    "false_discovery_rate",
     "percentile_interval",
     "permutation_p",
 ]
@@ -28,6 +31,12 @@ def check_bootstrap(n_boot: int, level: float) -> None:
         raise InputError(
             f"n_boot={n_boot} and level={level} make no interval", remedy="use n_boot >= 1 and 0 < level < 1"
         )
+
+
+def check_level(level: float) -> None:
+    """Refuse a coverage that makes no interval."""
+    if not 0 < level < 1:
+        raise InputError(f"level={level} makes no interval", remedy="use 0 < level < 1")
 
 
 def check_permutations(n_permutations: int) -> None:
@@ -102,3 +111,18 @@ def permutation_p(
     reached = (~(draws < value - rounding * np.maximum(1, np.abs(value)))).sum(axis=0)
     p: NDArray[np.float64] = np.where(np.isnan(value), np.nan, (reached + 1) / (len(draws) + 1))
     return p
+
+
+def false_discovery_rate(p: ArrayLike) -> NDArray[np.float64]:
+    """Benjamini-Hochberg q over a whole table of p; what is undefined (NaN) stays so and counts for nothing.
+
+    Examples
+    --------
+    >>> false_discovery_rate([0.01, float("nan"), 0.04]).tolist()
+    [0.02, nan, 0.04]
+    """
+    given = np.asarray(p, np.float64)
+    q, known = np.full_like(given, np.nan), ~np.isnan(given)
+    if known.any():
+        q[known] = stats.false_discovery_control(given[known], method="bh")
+    return q

@@ -125,6 +125,15 @@ def test_p_of_few_stimuli_counts_the_permutations_that_change_nothing():
     assert np.min(p) > 0.1 - 4 * np.sqrt(0.1 * 0.9 / 199)
 
 
+def test_threads_change_no_bit():
+    space, labels = draw(1, n=300)
+    with threadpool_limits(2):
+        two = silhouette(space, labels, n_permutations=20, n_boot=20, seed=0)
+    one = silhouette(space, labels, n_permutations=20, n_boot=20, seed=0)
+    pd.testing.assert_frame_equal(one.overall, two.overall, check_exact=True)
+    pd.testing.assert_frame_equal(one.classes, two.classes, check_exact=True)
+
+
 def test_draws_that_miss_one_of_two_categories_leave_the_interval_defined():
     rng = np.random.default_rng(0)
     ids = [f"s{k:02d}" for k in range(30)]

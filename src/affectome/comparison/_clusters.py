@@ -10,11 +10,10 @@ from typing import Literal, get_args
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 from scipy.optimize import linear_sum_assignment
 
 from affectome._progress import Progress, silent
-from affectome._resampling import check_permutations, permutation_p
+from affectome._resampling import check_permutations, false_discovery_rate, permutation_p
 from affectome._seeds import named_seed
 from affectome._tables import cut_short
 from affectome.errors import InputError
@@ -340,7 +339,7 @@ def _tested(
         for field, values in (("space", name), ("cluster", table.index), ("members", table["members"].to_numpy()))
     }
     p = unrelated if null == "unrelated" else np.maximum(unrelated, directions)
-    q = stats.false_discovery_control(p, method="bh")
+    q = false_discovery_rate(p)
     tests = {"p_unrelated": unrelated, "p_directions": directions, "p": p, "q": q}
     return pd.DataFrame(sides | {"congruence": (a @ b.T)[rows, columns]} | tests)
 

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from affectome._resampling import permutation_p
+from affectome._resampling import check_level, false_discovery_rate, permutation_p
 from affectome.errors import InputError
 from affectome.spaces import METRICS, Metric, align, similarity
 
@@ -123,8 +123,7 @@ def check_settings(n_permutations: int, level: float) -> None:
     """Refuse settings that make no test or no interval."""
     if n_permutations < 0:
         raise InputError(f"n_permutations={n_permutations} is no number of permutations", remedy="use 0 or more")
-    if not 0 < level < 1:
-        raise InputError(f"level={level} makes no interval", remedy="use 0 < level < 1")
+    check_level(level)
 
 
 def aligned_spaces(spaces: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
@@ -208,16 +207,8 @@ def _pair_rows(names: Sequence[str], part: PairStatistic, level: float) -> pd.Da
         p = permutation_p(part.tested - centre, part.null - centre, tail=tail, rounding=_ROUNDING)  # type: ignore[arg-type]
         mean, top = part.null.mean(axis=0), np.quantile(part.null, 0.95, axis=0)
     index = pd.MultiIndex.from_tuples([(names[a], names[b]) for a, b in pairs_of(names)], names=["first", "second"])
-    columns = {"value": part.value, "ci_low": low, "ci_high": high, "p": p, "q": _fdr(p)}
+    columns = {"value": part.value, "ci_low": low, "ci_high": high, "p": p, "q": false_discovery_rate(p)}
     return pd.DataFrame({**columns, "null_mean": mean, "null_high": top}, index=index)
-
-
-def _fdr(p: Floats) -> Floats:
-    """Benjamini-Hochberg over the p-values that are known."""
-    q, known = np.full_like(p, np.nan), ~np.isnan(p)
-    if known.any():
-        q[known] = stats.false_discovery_control(p[known], method="bh")
-    return q
 
 
 def _standard_error(influence: Floats) -> Floats:
@@ -251,7 +242,7 @@ def difference_table(names: Sequence[str], statistics: Mapping[str, PairStatisti
                 one, two = place[frozenset((shared, first))], place[frozenset((shared, second))]
                 keys.append((statistic, names[shared], names[first], names[second]))
                 found.append(_difference(part, one, two, level))
-        q = _fdr(np.array([row[-1] for row in found]))
+        q = false_discovery_rate(np.array([row[-1] for row in found]))
         rows += [(*row, corrected) for row, corrected in zip(found, q, strict=True)]
     index = pd.MultiIndex.from_tuples(keys, names=["statistic", "shared", "first", "second"]) if keys else None
     columns = ["difference", "ci_low", "ci_high", "p", "q"]

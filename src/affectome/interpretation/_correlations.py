@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.optimize import linear_sum_assignment
 
+from affectome._resampling import check_level, false_discovery_rate
 from affectome._tables import cut_short
 from affectome.errors import InputError
-from affectome.interpretation._jackknife import check_level, studentised_interval
+from affectome.interpretation._jackknife import studentised_interval
 from affectome.spaces import align
 
 logger = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ __all__ = [
     "correlate_components",
     "left_out_correlations",
     "rated",
+    "rating_labels",
     "strongest_by_family",
     "unit_columns",
 ]
@@ -237,9 +239,7 @@ def rated(space: pd.DataFrame, ratings: Mapping[str, pd.DataFrame]) -> Rated:
     n = len(aligned[0])
     if n < 3:
         raise InputError(f"{n} stimuli are too few for a correlation", remedy="give at least three")
-    columns = [str(name) for frame in aligned[1:] for name in frame.columns]
-    family = [key for key, frame in zip(ratings, aligned[1:], strict=True) for _ in frame.columns]
-    labels = [f"{key}: {name}" if columns.count(name) > 1 else name for key, name in zip(family, columns, strict=True)]
+    labels, family = rating_labels(ratings)
     x = aligned[0].to_numpy(np.float64)
     y = np.column_stack([frame.to_numpy(np.float64) for frame in aligned[1:]])
     components = [str(name) for name in space.columns]
@@ -248,6 +248,17 @@ def rated(space: pd.DataFrame, ratings: Mapping[str, pd.DataFrame]) -> Rated:
         if constant:
             logger.warning("%d %s are constant and have no correlation: %s.", len(constant), what, cut_short(constant))
     return Rated(x, y, components, labels, pd.Series(family, index=labels, name="family"))
+
+
+def rating_labels(ratings: Mapping[str, pd.DataFrame]) -> tuple[list[str], list[str]]:
+    """What the ratings of all families are called side by side, and the family of each.
+
+    A name that two families share is written ``"family: name"``.
+    """
+    columns = [str(name) for frame in ratings.values() for name in frame.columns]
+    family = [key for key, frame in ratings.items() for _ in frame.columns]
+    labels = [f"{key}: {name}" if columns.count(name) > 1 else name for key, name in zip(family, columns, strict=True)]
+    return labels, family
 
 
 def strongest_by_family(strength: Floats, family: pd.Series[str]) -> dict[str, Floats]:
@@ -278,11 +289,7 @@ def _tested(r: Floats, n: int) -> tuple[Floats, Floats]:
     with np.errstate(divide="ignore"):
         t = r * np.sqrt((n - 2) / np.maximum(1 - r**2, 0))
     p = 2 * stats.t.sf(np.abs(t), n - 2)
-    q = np.full_like(p, np.nan)
-    known = ~np.isnan(p)
-    if known.any():
-        q[known] = stats.false_discovery_control(p[known], method="bh")
-    return p, q
+    return p, false_discovery_rate(p)
 
 
 def left_out_correlations(x: Floats, y: Floats) -> Floats:

@@ -6,19 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from affectome.errors import InputError
-
-__all__ = ["MINIMUM", "check_level", "studentised_interval"]
+__all__ = ["MINIMUM", "studentised_interval"]
 
 Floats = NDArray[np.float64]
 
 MINIMUM = 10  # stimuli below which the spread of left-out values says too little about itself
-
-
-def check_level(level: float) -> None:
-    """Refuse a coverage that makes no interval."""
-    if not 0 < level < 1:
-        raise InputError(f"level={level} makes no interval", remedy="use 0 < level < 1")
 
 
 def studentised_interval(value: Floats, influence: Floats, level: float) -> tuple[Floats, Floats]:

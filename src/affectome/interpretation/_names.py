@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse, stats
 
 from affectome._progress import Progress, silent
+from affectome._resampling import false_discovery_rate
 from affectome._seeds import named_seed
 from affectome.errors import InputError
 from affectome.interpretation._correlations import RatingCorrelations, correlate_components, unit_columns
@@ -26,7 +27,6 @@ from affectome.interpretation._words import (
     count_words,
     counted_for,
     distinctive_words,
-    false_discovery_rate,
     foregrounds,
     indicator,
 )

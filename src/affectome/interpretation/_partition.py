@@ -12,7 +12,6 @@ from affectome.interpretation._ridge import ALPHAS, Band, FoldedRidge, assign_fo
 __all__ = [
     "PARTS",
     "family_losses",
-    "fdr",
     "fitting_noise",
     "group_sums",
     "jackknife_variance",
@@ -157,15 +156,6 @@ def unique_p(y: Floats, own: Floats, other: Floats, signs: Floats, group: Places
 def signs_of(n_groups: int, n_draws: int, rng: np.random.Generator) -> Floats:
     """Random signs, (n_draws, n_groups)."""
     return rng.integers(0, 2, size=(n_draws, n_groups)).astype(np.float64) * 2 - 1
-
-
-def fdr(p: Floats) -> Floats:
-    """Benjamini-Hochberg over every p that is defined; NaN stays."""
-    q = np.full_like(p, np.nan)
-    known = ~np.isnan(p)
-    if known.any():
-        q[known] = stats.false_discovery_control(p[known], method="bh")
-    return q
 
 
 def group_sums(values: Floats, group: Places) -> Floats:

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from affectome._progress import Progress, silent
-from affectome._resampling import check_bootstrap, check_permutations, permutation_p
+from affectome._resampling import check_level, check_permutations, false_discovery_rate, permutation_p
 from affectome._tables import cut_short
 from affectome.errors import InputError
-from affectome.interpretation._partition import fdr, fitting_noise, group_sums, jackknife_variance
+from affectome.interpretation._correlations import rating_labels
+from affectome.interpretation._partition import fitting_noise, group_sums, jackknife_variance
 from affectome.interpretation._ridge import ALPHAS, Band, FoldedRidge, assign_folds, check_folds, group_codes
 from affectome.spaces import align
 
@@ -256,7 +257,7 @@ def compare_predictions(
 
 
 def _checked(n_folds: int, n_repeats: int, n_permutations: int, level: float) -> _Settings:
-    check_bootstrap(1, level)
+    check_level(level)
     check_permutations(n_permutations)
     return _Settings(n_folds, n_repeats, n_permutations, level)
 
@@ -274,9 +275,7 @@ def _aligned(
     frames = [frame[[str(i) not in left_out for i in frame.index]] for frame in (*spaces.values(), *ratings.values())]
     aligned = align(*frames, names=[*spaces, *ratings]).spaces
     rated = aligned[len(spaces) :]
-    columns = [str(name) for frame in rated for name in frame.columns]
-    family = [key for key, frame in zip(ratings, rated, strict=True) for _ in frame.columns]
-    labels = [f"{key}: {name}" if columns.count(name) > 1 else name for key, name in zip(family, columns, strict=True)]
+    labels, family = rating_labels(dict(zip(ratings, rated, strict=True)))
     return list(aligned[: len(spaces)]), np.hstack([frame.to_numpy(np.float64) for frame in rated]), labels, family
 
 
@@ -438,7 +437,7 @@ def _table(scores: _Scores, p: Floats, names: pd.Index, level: float) -> pd.Data
             "r2_low": 1 - left * np.exp(wide),
             "r2_high": 1 - left * np.exp(-wide),
             "p": p,
-            "q": fdr(p),
+            "q": false_discovery_rate(p),
         }
     return pd.DataFrame(columns, index=names)
 
@@ -465,7 +464,7 @@ def _differences(
         part["system"] = name
         parts.append(part.reset_index())
     table = pd.concat(parts, ignore_index=True)
-    table["q_margin"] = fdr(table["p_margin"].to_numpy())
+    table["q_margin"] = false_discovery_rate(table["p_margin"].to_numpy())
     other = (table["system"] != reference).to_numpy()
     weak = (table["q_margin"] < alpha) | ~(table["q"] < alpha)
     table["lacking"] = other & np.tile(known, len(found)) & weak.to_numpy() & table["r"].notna().to_numpy()

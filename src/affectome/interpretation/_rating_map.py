@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from affectome._progress import Progress, silent
-from affectome._resampling import check_permutations, permutation_p
+from affectome._resampling import check_level, check_permutations, permutation_p
 from affectome.errors import InputError
 from affectome.interpretation._correlations import left_out_correlations, rated, unit_columns
-from affectome.interpretation._jackknife import check_level, studentised_interval
+from affectome.interpretation._jackknife import studentised_interval
 from affectome.interpretation._rating_shares import check_subsamples, null_correlations, subsample_rows
 
 __all__ = ["RatingMap", "describe_rating_map"]

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from affectome._progress import Progress, silent
-from affectome._resampling import check_permutations, permutation_p
+from affectome._resampling import check_level, check_permutations, false_discovery_rate, permutation_p
 from affectome.errors import InputError
 from affectome.interpretation._correlations import THRESHOLDS, rated, strongest_by_family, unit_columns
-from affectome.interpretation._jackknife import check_level
 
 __all__ = ["SharesAbove", "check_subsamples", "null_correlations", "shares_above", "subsample_rows"]
 
@@ -166,7 +164,7 @@ def _share_table(
             "null_mean": np.concatenate([draws.mean(axis=0) for draws in chance.values()]),
             "null_high": np.concatenate([np.quantile(draws, level, axis=0) for draws in chance.values()]),
             "p": p,
-            "q": stats.false_discovery_control(p, method="bh"),
+            "q": false_discovery_rate(p),
             "subsample_low": np.concatenate([draws.min(axis=0) for draws in again.values()]),
             "subsample_high": np.concatenate([draws.max(axis=0) for draws in again.values()]),
         },

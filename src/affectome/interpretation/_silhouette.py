@@ -11,7 +11,13 @@ import pandas as pd
 from scipy import stats
 
 from affectome._progress import Progress, silent
-from affectome._resampling import bootstrap_weights, check_bootstrap, check_permutations, permutation_p
+from affectome._resampling import (
+    bootstrap_weights,
+    check_bootstrap,
+    check_permutations,
+    false_discovery_rate,
+    permutation_p,
+)
 from affectome.interpretation._classification import LabelledPoints, labelled_points
 from affectome.interpretation._rules import Floats, Places
 
@@ -111,6 +117,7 @@ def silhouette(
     (True, 0.01)
     """
     from scipy.spatial.distance import cdist
+    from threadpoolctl import threadpool_limits
 
     check_bootstrap(n_boot, level)
     check_permutations(n_permutations)
@@ -120,8 +127,9 @@ def silhouette(
     values, influence = _silhouettes(distance, data)
     observed = data.class_means(values)
     for_null, for_boot = (int(state) for state in np.random.SeedSequence(seed).generate_state(2))
-    null = _null(distance, data, n_permutations, np.random.default_rng(for_null), progress)  # (B, n_classes)
-    plain_error, class_error, balanced_error = _bootstrap_errors(distance, data, n_boot, for_boot)
+    with threadpool_limits(1, user_api="blas"):  # its threads would round the float32 sums in their own way
+        null = _null(distance, data, n_permutations, np.random.default_rng(for_null), progress)  # (B, n_classes)
+        plain_error, class_error, balanced_error = _bootstrap_errors(distance, data, n_boot, for_boot)
     classes = _class_table(observed, influence, class_error, null, data, level)
     overall = _overall(values, observed, influence, np.array([plain_error, balanced_error]), null, data, level)
     ids = pd.Index(np.array(data.ids, dtype=object)[data.order], name="id")
@@ -278,7 +286,7 @@ def _class_table(
             "ci_high": high * known,
             "null_mean": null.mean(axis=0),
             "p": p,
-            "q": stats.false_discovery_control(p, method="bh"),
+            "q": false_discovery_rate(p),
         },
         index=pd.Index(data.names, name="category"),
     )

@@ -9,11 +9,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from affectome._progress import Progress, silent
-from affectome._resampling import check_permutations, permutation_p
+from affectome._resampling import check_level, check_permutations, false_discovery_rate, permutation_p
 from affectome._seeds import named_seed
 from affectome.errors import InputError
 from affectome.interpretation._correlations import correlate_components, unit_columns
-from affectome.interpretation._words import false_discovery_rate, least_stimuli, warn_of_resolution
+from affectome.interpretation._words import least_stimuli, warn_of_resolution
 from affectome.spaces import align
 
 __all__ = ["TermCorrelations", "term_correlations"]
@@ -89,8 +89,7 @@ def term_correlations(
     [0.0, 0.14]
     """
     check_permutations(n_permutations)
-    if not 0 < level < 1:
-        raise InputError(f"level={level} makes no interval", remedy="use 0 < level < 1")
+    check_level(level)
     if space.shape[1] == 0:
         raise InputError("the space has no components", remedy="fit it with a smaller l1 or more triplets")
     left, right = align(space, terms, names=["the space", "the terms"]).spaces

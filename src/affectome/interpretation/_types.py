@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from affectome._progress import Progress, silent
-from affectome._resampling import check_bootstrap, check_permutations
+from affectome._resampling import check_level, check_permutations, false_discovery_rate
 from affectome._tables import cut_short
 from affectome.errors import InputError
+from affectome.interpretation._correlations import rating_labels
 from affectome.interpretation._partition import (
     PARTS,
     family_losses,
-    fdr,
     part_interval,
     second_order,
     signs_of,
@@ -187,7 +187,7 @@ def component_types(
     """
     from threadpoolctl import threadpool_limits
 
-    check_bootstrap(1, level)
+    check_level(level)
     check_permutations(n_permutations)
     if n_subsamples < 0:
         raise InputError(f"n_subsamples={n_subsamples} is no number of subsamples", remedy="use 0 or more")
@@ -275,10 +275,7 @@ def score_type_rules(
     group = group_codes(frames[0].index.tolist(), groups)
     check_folds(len(group), n_folds, 1)
     settings = (n_folds, 1, n_permutations, 0.95)
-    columns = [str(name) for frame in frames for name in frame.columns]
-    labels = [f"{key}: {name}" if columns.count(name) > 1 else name
-              for key, frame in zip((categories, dimensions), frames, strict=True)
-              for name in map(str, frame.columns)]  # fmt: skip
+    labels, _ = rating_labels({categories: frames[0], dimensions: frames[1]})
     truth = np.repeat([0, 1], [part.shape[1] for part in families])
     every = np.hstack(families)
     index = pd.Index(labels, name="rating")
@@ -293,7 +290,7 @@ def score_type_rules(
             row, unique[k : k + 1], _ = _typed(every[:, [k]], parts, group, settings, sources[k].spawn(2), index[[k]])
             p[k] = row[["p_categories", "p_dimensions"]].to_numpy()[0]
             rows.append(row)
-    left_out = _by_unique(unique, fdr(p), minimum, alpha)
+    left_out = _by_unique(unique, false_discovery_rate(p), minimum, alpha)
     kept = _by_unique(kept_unique, kept_q, minimum, alpha)
     own = _by_threshold(every, families, alpha, taus=(tau,))[tau]
     others = _by_threshold(every, families, alpha, taus=(tau,), own=True)[tau]
@@ -379,7 +376,7 @@ def _typed(
         )
     signs = signs_of(int(group.max()) + 1, n_permutations, np.random.default_rng(sources[1]))
     p = np.column_stack([unique_p(y, first, second, signs, group), unique_p(y, second, first, signs, group)])
-    q = fdr(p)
+    q = false_discovery_rate(p)
     for k, family in enumerate(called.values()):
         columns[f"p_{family}"], columns[f"q_{family}"] = p[:, k], q[:, k]
     table = pd.DataFrame(columns, index=names)
@@ -412,7 +409,7 @@ def _subsample_types(
         unique = np.column_stack([losses[2] - losses[3], losses[1] - losses[3]]) / losses[0][:, None]
     signs = signs_of(int(part.max()) + 1, n_permutations, rng)
     p = np.column_stack([unique_p(y, first, second, signs, part), unique_p(y, second, first, signs, part)])
-    return _by_unique(unique, fdr(p), minimum, alpha)
+    return _by_unique(unique, false_discovery_rate(p), minimum, alpha)
 
 
 def _by_unique(unique: Floats, q: Floats, minimum: float, alpha: float) -> Places:
@@ -440,7 +437,7 @@ def _by_threshold(
         if own:
             np.fill_diagonal(r, np.nan)
         t = r * np.sqrt((n - 2) / np.maximum(1 - r**2, 0))
-        q = fdr(2 * stats.t.sf(np.abs(t), n - 2))
+        q = false_discovery_rate(2 * stats.t.sf(np.abs(t), n - 2))
         strength = np.where(q < alpha, np.abs(r), 0.0)
     first = families[0].shape[1]
     most = strength[:, :first].max(axis=1), strength[:, first:].max(axis=1)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse, stats
 
 from affectome._progress import Progress, silent
-from affectome._resampling import check_permutations, permutation_p
+from affectome._resampling import check_level, check_permutations, false_discovery_rate, permutation_p
 from affectome._seeds import named_seed
 from affectome._tables import cut_short
 from affectome.errors import InputError
@@ -35,7 +35,6 @@ __all__ = [
     "count_words",
     "counted_for",
     "distinctive_words",
-    "false_discovery_rate",
     "foregrounds",
     "indicator",
     "least_stimuli",
@@ -338,8 +337,7 @@ def distinctive_words(
 def _check_settings(*, share: float, level: float, prior: float) -> None:
     if not 0 < share <= 0.5:
         raise InputError(f"share={share} leaves no foreground and rest", remedy="use 0 < share <= 0.5")
-    if not 0 < level < 1:
-        raise InputError(f"level={level} makes no interval", remedy="use 0 < level < 1")
+    check_level(level)
     if not prior > 0:
         raise InputError(f"prior={prior} is no prior", remedy="use prior > 0")
 
@@ -500,14 +498,6 @@ def _membership_p(
                 p[row, columns] = permutation_p(observed[row, columns], null)
             progress(at * len(starts) + k + 1, len(different) * len(starts))
     return p
-
-
-def false_discovery_rate(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Benjamini-Hochberg over a whole table, what is undefined left out."""
-    q, known = np.full_like(p, np.nan), ~np.isnan(p)
-    if known.any():
-        q[known] = stats.false_discovery_control(p[known], method="bh")
-    return q
 
 
 def warn_of_resolution(p: NDArray[np.float64], n_permutations: int, alpha: float = 0.05) -> None:
