@@ -237,6 +237,22 @@ def test_lacking_is_what_was_left_out_and_nothing_else(comparison):
     np.testing.assert_array_equal(comparison.lacking, expected)
 
 
+def test_systems_that_predict_weakly_and_equally_well_lack_nothing():
+    """Each passes the test against chance for some ratings and fails it for others, which makes no difference."""
+    rng, lacking, known = np.random.default_rng(5), 0, 0
+    for seed in range(12):
+        z = rng.normal(size=(300, 8))
+        rated = {"category": pd.DataFrame(0.22 * z + rng.normal(size=z.shape), IDS)}
+        one, two = (pd.DataFrame(z + 0.5 * rng.normal(size=z.shape), IDS) for _ in range(2))
+        got = compare_predictions(
+            {"one": one, "two": two}, rated, reference="one", n_permutations=99, n_repeats=1, seed=seed
+        )
+        known += (got.predictions["one"].ratings["q"] < 0.05).sum()
+        lacking += got.lacking["two"].sum()
+    assert known > 20
+    assert lacking <= 0.05 * known + 1
+
+
 def test_difference_is_that_of_the_two_r_with_a_paired_interval(comparison):
     table = comparison.table.unstack("system")
     np.testing.assert_allclose(

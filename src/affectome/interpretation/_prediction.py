@@ -221,8 +221,9 @@ def compare_predictions(
     -----
     A system lacks a rating that the reference predicts better than chance where it predicts it worse by more than
     `margin` (null: difference >= -margin; one-sided normal test; q < `alpha`, Benjamini-Hochberg over ratings x other
-    systems), or where its own prediction is not better than chance (q >= `alpha`). The interval of the difference
-    is paired: every stimulus is left out of both at once.
+    systems). That its own prediction is not shown to be better than chance is no lack: of two systems that predict
+    weakly and equally well, one often passes that test and the other does not. The interval of the difference is
+    paired: every stimulus is left out of both at once.
 
     Where the reference was made from these ratings (a space of choices simulated from them) its own r is circular,
     and a lack says only that the other system is not those ratings.
@@ -466,6 +467,5 @@ def _differences(
     table = pd.concat(parts, ignore_index=True)
     table["q_margin"] = false_discovery_rate(table["p_margin"].to_numpy())
     other = (table["system"] != reference).to_numpy()
-    weak = (table["q_margin"] < alpha) | ~(table["q"] < alpha)
-    table["lacking"] = other & np.tile(known, len(found)) & weak.to_numpy() & table["r"].notna().to_numpy()
+    table["lacking"] = other & np.tile(known, len(found)) & (table["q_margin"] < alpha).to_numpy()
     return table.set_index(["rating", "system"])
