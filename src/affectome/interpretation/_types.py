@@ -164,8 +164,10 @@ def component_types(
 
     Test: null, the family adds nothing to the best *linear* prediction from the other. Scores (basis of the family
     after regression on the other, times the residual) flip signs; p = (b + 1) / (B + 1); Benjamini-Hochberg over
-    components x 2 families. The held-out loss difference itself is not tested: of nested models it is degenerate under
-    the null, and its normal test hardly ever rejects there.
+    components x 2 families. Valid for many stimuli, whatever the errors' variances: where these grow steeply with one
+    rare rating, p <= .05 came in .08 to .13 of simulated nulls of 3 to 6 stimuli per rating, in .04 of those of 20.
+    The held-out loss difference itself is not tested: of nested models it is degenerate under the null, and its normal
+    test hardly ever rejects there.
 
     Interval: jackknife over stimuli (groups) of the held-out losses, fitted models fixed, with a second-order
     term for the noise of the fits, normal quantiles; R2 on the scale of log(1 - R2). It speaks of the
