@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -53,6 +55,13 @@ def test_heat_map_has_page_width_and_says_what_was_found(result):
     assert f"Mean r = {result.r:.2f} [{result.ci_low:.2f}, {result.ci_high:.2f}], p = 0.01" in title
     assert f"discreteness = {result.discreteness:.2f}" in title
     assert min(text.get_fontsize() for ax in figure.axes for text in ax.get_xticklabels()) >= 7
+
+
+def test_where_no_pair_is_bridged_lines_show_those_of_the_highest_r(result):
+    none = replace(result, pairs=result.pairs.assign(verdict="undecided"))
+    figure = plot_gradient_lines(none)
+    ordered = none.pairs["r"].sort_values(ascending=False, kind="stable").head(6)
+    assert [ax.get_title() for ax in figure.axes if ax.axison] == [f"r = {r:.2f}, undecided" for r in ordered]
 
 
 def test_lines_show_stimuli_by_category_and_the_mean_share(result):

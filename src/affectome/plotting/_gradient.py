@@ -106,11 +106,15 @@ def plot_gradient_lines(
     ----------
     result : CategoryGradients
     pairs
-        By default the (at most) six most bridged.
+        By default the (at most) six most bridged; where none is, those of the highest r, whose verdicts then say so.
     ax
         Axes to draw into, one for each pair; by default panels of page width.
     """
-    chosen = list(pairs) if pairs is not None else [(str(a), str(b)) for a, b in result.most_bridged(6).index.tolist()]
+    if pairs is None:
+        bridged = result.most_bridged(6)
+        shown = bridged if len(bridged) else result.pairs.sort_values("r", ascending=False, kind="stable").head(6)
+        pairs = [(str(first), str(second)) for first, second in shown.index.tolist()]
+    chosen = list(pairs)
     if not chosen:
         raise InputError("there is no pair to draw", remedy="name the pairs")
     with house_style():
