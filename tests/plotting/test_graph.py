@@ -94,6 +94,12 @@ def test_thirty_long_labels_do_not_overlap_at_page_width(sizes):
     assert tight.x1 <= PAGE_WIDTH + 0.02
 
 
+def test_labels_break_after_slashes_and_not_within_words():
+    graph = graph_of([2, 1], ["low attention/arousal", "high control/fairness …", "愛 a/b"])
+    shown = [text.get_text() for text in plot_affective_graph(graph).axes[0].texts]
+    assert {"low attention/\narousal", "high control/\nfairness …", "\N{REPLACEMENT CHARACTER} a/b"} < set(shown)
+
+
 def test_more_communities_than_colours_differ_by_hatch():
     axes = plot_affective_graph(graph_of([2] * 8)).axes[0]
     looks = {(to_hex(p.get_edgecolor()), p.get_hatch()) for p in axes.patches if isinstance(p, Polygon)}

@@ -123,6 +123,12 @@ def test_a_page_has_one_cloud_per_component_below_its_name():
     assert "sizes compare within a cloud" in drawn(figure, "note")[0].get_text()
 
 
+def test_a_cloud_in_letters_that_the_font_lacks_leaves_its_place_empty():
+    figure = plot_word_clouds({"a": WEIGHTS, "b": pd.Series({"愛": 1.0, "calm": 0.0})})
+    assert len(drawn(figure, "none")) == 1
+    assert len(drawn(figure, "word")) == len(drawn(plot_word_cloud(WEIGHTS), "word"))
+
+
 def test_given_axes_are_used():
     figure = Figure(figsize=(6, 4))
     assert plot_word_cloud(WEIGHTS, ax=figure.add_subplot(1, 2, 2)) is figure
@@ -175,3 +181,4 @@ def test_text_is_measured_shortened_and_wrapped():
     assert ink(shortened("i" * 500, 60, 7), 7)[0] == pytest.approx(60, abs=3)
     assert wrapped("one two three four five six seven", 40, 7, 3) == ["one two", "three four", "five six…"]
     assert wrapped("", 40, 7, 3) == []
+    assert wrapped("low attention/arousal / a/b", 50, 7, 3) == ["low attention/", "arousal / a/b"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from matplotlib.textpath import TextPath
 from numpy.typing import NDArray
 
 from affectome.interpretation import AffectiveGraph
+from affectome.plotting._lettering import drawable
 from affectome.plotting._style import OKABE_ITO, PAGE_WIDTH, figure_of, house_style, new_axes
 
 __all__ = ["plot_affective_graph"]
@@ -111,13 +113,20 @@ def _nodes(graph: AffectiveGraph) -> dict[str, _Node]:
     radius = np.maximum(_RADIUS[1] * np.sqrt(rank / rank.max()), _RADIUS[0])
     found = {}
     for component, name, size in zip(graph.components.index, graph.components["name"], radius, strict=True):
-        lines = textwrap.wrap(str(name), 16, max_lines=3, placeholder="…") or [str(name)]
+        lines = _lines(drawable(str(name)))
         wide = max(TextPath((0, 0), line, size=_TEXT).get_extents().width for line in lines) / 72
         below = size + 0.04 + _LINE * len(lines)
         found[str(component)] = _Node(
             str(component), "\n".join(lines), float(size), max(1.08 * wide / 2 + 0.03, float(size)), below
         )
     return found
+
+
+def _lines(name: str) -> list[str]:
+    """A name in up to three short lines, broken at spaces, hyphens and slashes."""
+    slashed = re.sub(r"/(?=\S)", "/\0 ", name)  # textwrap breaks at spaces; this one is taken out again
+    lines = textwrap.wrap(slashed, 16, max_lines=3, placeholder="…")
+    return [line.replace("\0 ", "").replace("\0", "") for line in lines] or [name]
 
 
 def _layout(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from bisect import bisect_right
 from functools import cache, lru_cache
@@ -16,6 +17,7 @@ FONT = "DejaVu Sans"
 #: Stands for a character that the font lacks.
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _measure = TextToPath()
+_WORD = re.compile(r"[^ /]*/+ ?|[^ /]+ ?")  # up to where a line may end
 
 
 @cache
@@ -64,14 +66,14 @@ def shortened(text: str, width: float, size: float) -> str:
 
 
 def wrapped(text: str, width: float, size: float, lines: int) -> list[str]:
-    """The text in at most `lines` lines of `width` points, broken at spaces, an ellipsis where it goes on."""
-    words, made = text.split(), list[str]()
+    """The text in at most `lines` lines of `width` points, broken at spaces and after slashes, … where it goes on."""
+    words, made = _WORD.findall(" ".join(text.split())), list[str]()
     while words and len(made) < lines:
         if len(made) == lines - 1:
-            made.append(shortened(" ".join(words), width, size))
+            made.append(shortened("".join(words).rstrip(), width, size))
             break
         line = words.pop(0)
-        while words and ink(f"{line} {words[0]}", size)[0] <= width:
-            line = f"{line} {words.pop(0)}"
-        made.append(shortened(line, width, size))
+        while words and ink((line + words[0]).rstrip(), size)[0] <= width:
+            line += words.pop(0)
+        made.append(shortened(line.rstrip(), width, size))
     return made
