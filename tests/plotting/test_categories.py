@@ -66,6 +66,8 @@ def test_points_intervals_and_marks_of_the_structure_are_those_of_its_table(stru
     baseline = [structure.baseline["value"]["5 commonest", m, "plain", 2] for m in ("centroid", "knn", "linear")]
     assert sorted(x for style, x in styles if style == "-") == sorted(baseline)  # of the circular space alone
     assert axes.get_xlabel() == "Own category among the 2 best"
+    said = [text.get_text() for text in axes.figure.legends[0].get_texts()]
+    assert "always the 2 commonest" in said
     assert [text.get_text() for text in axes.texts] == ["Human (category) (circular labels)", "Language"]
     ticks = [tick.get_text() for tick in axes.get_yticklabels()]
     assert ticks == ["nearest centroid", "nearest neighbours", "linear discriminant"] * 2

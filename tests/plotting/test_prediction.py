@@ -58,6 +58,12 @@ def test_family_can_be_chosen_and_systems_named(result):
     assert "2,185 stimuli" in figure.axes[0].get_xlabel()
 
 
+def test_one_system_alone_has_nothing_to_lack_beside_itself(result):
+    table = result.table.xs("human", level="system", drop_level=False)
+    alone = PredictionComparison(table, pd.DataFrame(), {"human": None}, "human", 0.05, 0.05, 0.95, 2185)
+    assert not plot_predictions(alone, title="human").legends
+
+
 def test_text_is_at_least_seven_points_and_inside(result):
     figure = plot_predictions(result)
     assert figure.get_figwidth() == COLUMN_WIDTH

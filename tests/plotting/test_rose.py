@@ -131,6 +131,13 @@ def test_prediction_below_zero_is_drawn_as_zero(difference):
     assert all(petal.r >= 0 for petal in petals(plot_rose_difference(difference).axes[1]))
 
 
+def test_a_petal_that_cannot_be_seen_is_not_named(difference):
+    difference.first.loc["two"], difference.second.loc["two"] = [0.1, -0.02, 0.2], [0.1, -0.2, 0.1]
+    difference.marked.loc["two"] = [False, True, True]
+    named = [text.get_text() for text in plot_rose_difference(difference).axes[1].texts]
+    assert named == ["Awe"]
+
+
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
 def test_figure_can_be_saved(rose, tmp_path, suffix):
     (path,) = save_figure(rose, tmp_path, "rose", formats=[suffix])

@@ -89,6 +89,15 @@ def test_names_are_shaded_by_type():
         assert same_color(tick.get_bbox_patch().get_facecolor()[:3], TYPE_COLOURS[kind])
 
 
+def test_long_names_leave_the_bars_their_height():
+    names = dict.fromkeys(("component 01", "component 02"), "Aesthetic Appreciation + high commitment")
+    figure = plot_variance_partition(result_of([0.5, 0, 0.3, 0.2]), names=names)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    assert axes.get_window_extent().height >= axes.yaxis.label.get_window_extent().height
+    assert figure.get_figheight() < 5.5
+
+
 @pytest.mark.parametrize("plot", ["shares", "partition"])
 def test_text_is_at_least_seven_points_and_inside(plot, results):
     figure = plot_component_types(results) if plot == "shares" else plot_variance_partition(results["language"])

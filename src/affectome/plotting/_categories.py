@@ -132,15 +132,16 @@ def plot_category_structure(
         ax.tick_params(axis="y", length=0)
         ax.set_xlabel(f"Own category among the {k} best" if k > 1 else "Own category best")
         ax.set_title(title or f"{some.n_classes} categories, {some.n_stimuli:,} stimuli")
-        _explain(ax, circular=bool(table["circular"].any()), level=structure.level)
+        _explain(ax, k, circular=bool(table["circular"].any()), level=structure.level)
     return figure_of(ax)
 
 
-def _explain(ax: Axes, *, circular: bool, level: float) -> None:
+def _explain(ax: Axes, k: int, *, circular: bool, level: float) -> None:
+    prior = f"always the {k} commonest" if k > 1 else "always the commonest"
     handles = [
         ax.scatter([], [], s=16, facecolor="0.2", edgecolor="0.2", label=f"plain, {level:.0%} interval"),
         ax.scatter([], [], s=16, facecolor="white", edgecolor="0.2", label="balanced over categories"),
-        *ax.plot([], [], color="0.2", linestyle="--", linewidth=0.9, label="always the commonest"),
+        *ax.plot([], [], color="0.2", linestyle="--", linewidth=0.9, label=prior),
         *ax.plot([], [], color="0.2", linestyle=":", linewidth=1.2, label="labels permuted (95%)"),
     ]
     if circular:

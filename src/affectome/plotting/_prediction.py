@@ -26,7 +26,8 @@ def plot_predictions(
 ) -> Figure:
     """Held-out r of every rating, one dot with interval per system, best predicted by the reference on top.
 
-    A filled dot is a rating that the system has; an open one is lacking beside the reference, as the result says.
+    A filled dot is a rating that the system has; an open one is lacking beside the reference, as the result says. One
+    system alone lacks nothing, and its figure has no legend.
     Ratings that are undefined stand last, without dots.
 
     Parameters
@@ -64,12 +65,13 @@ def plot_predictions(
         ax.tick_params(axis="y", length=0)
         ax.set_xlabel(f"Held-out r, {result.level:.0%} interval ({result.n_stimuli:,} stimuli)")
         ax.set_title(title or "Ratings predicted from each space")
-        reference = (labels or {}).get(result.reference, result.reference)
-        legend = figure_of(ax).legend(
-            loc="outside lower center", ncols=2, frameon=False,
-            title=f"open: lacking beside {reference} (by more than {result.margin:g})",
-            title_fontsize=7,
-        )  # fmt: skip
-        for handle, system in zip(legend.legend_handles, systems, strict=True):
-            handle.set_facecolor(colours[system])  # type: ignore[union-attr]
+        if len(systems) > 1:
+            reference = (labels or {}).get(result.reference, result.reference)
+            legend = figure_of(ax).legend(
+                loc="outside lower center", ncols=2, frameon=False,
+                title=f"open: lacking beside {reference} (by more than {result.margin:g})",
+                title_fontsize=7,
+            )  # fmt: skip
+            for handle, system in zip(legend.legend_handles, systems, strict=True):
+                handle.set_facecolor(colours[system])  # type: ignore[union-attr]
     return figure_of(ax)

@@ -34,6 +34,7 @@ _WIDTH, _HEIGHT = 4.9, 2.8  # of one rose with its labels, in radii of the rose
 _PANEL = COLUMN_WIDTH  # inches
 _ROW = 0.36  # between two labels of one side, in radii
 _CORE, _PALE = "0.80", 0.35
+_SEEN = 0.05  # radius of the smallest petal that can be told from none
 
 
 def plot_rose(
@@ -94,7 +95,7 @@ def plot_rose_difference(
     Petals are ratings. The grey core is what both predict; the coloured part beyond it is what the system of that
     colour predicts more of. Areas are proportional to the values (radii to their square roots), so that a coloured area
     is the difference itself. Black arcs are what people said. The largest differences that keep their sign over the
-    repeats are in full colour and named. Predictions below 0 are drawn as 0.
+    repeats are in full colour and named. Predictions below 0 are drawn as 0; where both are, there is no petal to name.
 
     Parameters
     ----------
@@ -130,7 +131,8 @@ def plot_rose_difference(
                 panel.add_patch(core)
                 panel.add_patch(edge)
                 panel.add_patch(_arc(place, len(names), float(rated[k, place])))
-            _name_petals(panel, names, marked[k], np.maximum(one[k], two[k]))
+            tips = np.maximum(one[k], two[k])
+            _name_petals(panel, names, marked[k] & (tips >= _SEEN), tips)
         called = [(labels or {}).get(name, name) for name in result.systems]
         shown: list[Patch | Line2D] = [Patch(color=_CORE, label="predicted by both")]
         shown += [Patch(color=colours[s], label=f"more by {c}") for s, c in zip(result.systems, called, strict=True)]

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from affectome.interpretation import TYPES, ComponentTypes
+from affectome.plotting._lettering import drawable, ink
 from affectome.plotting._style import COLUMN_WIDTH, OKABE_ITO, PAGE_WIDTH, figure_of, house_style, new_axes
 
 __all__ = ["PUBLISHED_TYPES", "TYPE_COLOURS", "plot_component_types", "plot_variance_partition"]
@@ -116,7 +117,9 @@ def plot_variance_partition(
     }
     colours = (TYPE_COLOURS["categorical"], "0.72", TYPE_COLOURS["dimensional"])
     with house_style():
-        ax = new_axes(ax, (PAGE_WIDTH, 3.1))
+        called = [drawable((names or {}).get(str(name), str(name))) for name in table.index]
+        longest = max(ink(name, 7)[0] for name in called) / 72  # inches, below the bars
+        ax = new_axes(ax, (PAGE_WIDTH, 2.7 + longest))
         x, bottom = np.arange(len(table)), np.zeros(len(table))
         for (column, label), colour in zip(parts.items(), colours, strict=True):
             height = np.nan_to_num(np.maximum(table[column].to_numpy(np.float64), 0))
@@ -124,7 +127,7 @@ def plot_variance_partition(
             bottom += height
         low, high = (table[f"r2_both_{end}"].to_numpy(np.float64) for end in ("low", "high"))
         ax.vlines(x, low, high, color="black", linewidth=0.9, label=f"R² of both, {result.level:.0%} interval")
-        ax.set_xticks(x, labels=[(names or {}).get(str(name), str(name)) for name in table.index], rotation=90)
+        ax.set_xticks(x, labels=called, rotation=90)
         for tick, kind in zip(ax.get_xticklabels(), table["type"], strict=True):
             tick.set_bbox({"facecolor": TYPE_COLOURS[str(kind)], "edgecolor": "none", "alpha": 0.55, "pad": 0.7})
         ax.set_xlim(-0.7, len(table) - 0.3)
