@@ -138,9 +138,10 @@ def match_clusters(
 
     Either way everything is matched again in every draw, and a cluster's congruence with its match is held against
     that with its match in the draws: p = (b + 1) / (n_permutations + 1). Each null is drawn for either space of the
-    pair, and the larger p counts. As every cluster of the smaller space has its match in the table, nothing is selected
-    before the correction, which is made within each pair of spaces: what two spaces share does not depend on which
-    others were compared, and pairs are not corrected for each other.
+    pair, and the larger p counts. The cluster followed through the draws is that of the space with fewer: as each of
+    those has its match in the table, nothing is selected before the correction. That is made within each pair of
+    spaces: what two spaces share does not depend on which others were compared, and pairs are not corrected for each
+    other.
 
     The two nulls are not the same claim. Unrelated rejected: both clusters follow the ratings, in similar ways.
     Directions rejected as well: more alike than arbitrary directions of the same two spaces would be. Two simulated
