@@ -311,3 +311,12 @@ def test_points_and_labels_that_cannot_be_classified_are_refused():
         category_structure({"a": space}, {"category": space}, family="dimension", seed=0)
     with pytest.raises(InputError, match="no space is called 'b'"):
         category_structure({"a": space}, {"category": space}, circular=["b"], seed=0)
+
+
+@pytest.mark.parametrize("depth", [1, 15, 79, 80])
+def test_nearest_others_come_in_their_order_where_distances_are_shared(depth):
+    points = np.random.default_rng(0).integers(0, 3, size=(80, 3)).astype(float)
+    distance = np.linalg.norm(points[:, None] - points[None], axis=2)
+    np.fill_diagonal(distance, np.inf)
+    want = np.argsort(distance, axis=1, kind="stable")[:, :depth]
+    np.testing.assert_array_equal(nearest_others(points, depth), want)

@@ -119,6 +119,13 @@ def test_order_of_stimuli_scale_and_rotation_do_not_matter(blended, result):
     assert got.discreteness == pytest.approx(result.discreteness, abs=1e-3)
 
 
+def test_the_unit_of_the_space_does_not_matter(blended, result):
+    space, ratings = blended
+    tiny = category_gradients(space.astype(np.float64) * 1e-8, {"category": ratings}, n_permutations=1, seed=0)
+    assert tiny.r == pytest.approx(result.r, abs=1e-6)
+    np.testing.assert_allclose(tiny.positions, result.positions, atol=1e-5)
+
+
 def test_the_seed_decides_the_null(blended, result):
     space, ratings = blended
     again, other = (category_gradients(space, {"category": ratings}, n_permutations=199, seed=s) for s in (0, 1))

@@ -10,7 +10,8 @@ from affectome.errors import EnvironmentFailure, InputError
 from affectome.simulation import simulate_emotions
 from affectome.spaces import write_space
 from affectome.stimuli import write_stimuli
-from affectome.study import Interpretation, compare_spaces
+from affectome.study import Interpretation
+from affectome.study import compare_spaces as compare_in_processes
 from affectome.study import interpret_spaces as interpret_in_processes
 
 
@@ -31,6 +32,10 @@ def world(tmp_path_factory):
 
 def interpret_spaces(asked, n_jobs=1):
     return interpret_in_processes(asked, n_jobs=n_jobs)
+
+
+def compare_spaces(asked, n_jobs=1):
+    return compare_in_processes(asked, n_jobs=n_jobs)
 
 
 def asked(world, out, **changes):

@@ -63,7 +63,8 @@ Permutations = Annotated[int, typer.Option("--permutations", min=1, max=1_000_00
 Level = Annotated[float, typer.Option("--level", help="Coverage the intervals aim at.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Of everything that is drawn.")]
 Processes = Annotated[
-    int | None, typer.Option("--jobs", min=1, help="Spaces done at the same time; as many as there are cores.")
+    int | None,
+    typer.Option("--jobs", min=1, help="Spaces or analyses done at once; all cores by default."),
 ]
 
 
@@ -165,6 +166,7 @@ def compare(
     permutations: Permutations = 1000,
     level: Level = 0.95,
     seed: Seed = 0,
+    jobs: Processes = None,
     quiet: Quiet = False,
     json: Json = False,
     log_file: LogFile = None,
@@ -173,7 +175,7 @@ def compare(
 
     Example: affectome interpret compare spaces/ --ratings category.csv --ratings dimension.csv --out interpretation/
 
-    Analyses: rsa, geometry, choices; with ratings also shares, types, categories, clusters, prediction.
+    Analyses: rsa, geometry, choices; with ratings also shares, types, categories, clusters, prediction, profiles.
     """
     start_logging(quiet, log_file)
     from affectome.study import Interpretation, compare_spaces
@@ -194,7 +196,7 @@ def compare(
         seed=seed,
     )
     with stage_progress(quiet) as progress:
-        result = compare_spaces(asked, progress=progress)
+        result = compare_spaces(asked, n_jobs=jobs, progress=progress)
     _tell(result, json)
 
 
@@ -321,7 +323,8 @@ def _gradients(part: Mapping[str, Any]) -> str:
     verdicts = part["verdicts"]
     return (
         f"Between categories: {verdicts['gradient']} pairs bridged by a gradient, {verdicts['gap']} with a gap, "
-        f"{verdicts['mixed']} mixed, {verdicts['undecided']} undecided (r within categories {_number(part['r'])}, p = {_number(part['p'])})."
+        f"{verdicts['mixed']} mixed, {verdicts['undecided']} undecided "
+        f"(r within categories {_number(part['r'])}, p = {_number(part['p'])})."
     )
 
 

@@ -95,9 +95,10 @@ def make_lines(space: pd.DataFrame, ratings: pd.DataFrame, labels: pd.Series[str
     code = pd.Categorical(labels, categories=list(names)).codes.astype(np.intp)
     order = np.argsort(code, kind="stable")[(code < 0).sum() :]
     member = code[order]
-    # Places do not depend on the origin; about the mean, nothing cancels.
+    # Places depend on neither origin nor unit; about the mean, in units of its size, nothing cancels or vanishes.
     points = space.to_numpy(np.float64)[order]
     points = points - points.mean(axis=0)
+    points = points / (np.sqrt((points**2).sum(axis=1).mean()) or 1.0)
     rated = ratings[list(names)].to_numpy(np.float64)[order]
     sizes = np.bincount(member, minlength=len(names)).astype(np.intp)
     starts = (np.cumsum(sizes) - sizes).astype(np.intp)

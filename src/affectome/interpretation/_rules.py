@@ -70,7 +70,15 @@ def nearest_others(points: Floats, depth: int) -> Places:
 
     distance = cdist(points, points)
     np.fill_diagonal(distance, np.inf)
-    nearest: Places = np.argsort(distance, axis=1, kind="stable")[:, :depth]
+    depth = min(depth, len(points))
+    if depth == len(points):
+        return np.argsort(distance, axis=1, kind="stable")
+    nearest: Places = np.sort(np.argpartition(distance, depth - 1, axis=1)[:, :depth], axis=1)
+    among = np.take_along_axis(distance, nearest, axis=1)
+    nearest = np.take_along_axis(nearest, np.argsort(among, axis=1, kind="stable"), axis=1)
+    # Where the last place is shared, the first of those at that distance are wanted, and not any.
+    shared = np.flatnonzero((distance <= among.max(axis=1)[:, None]).sum(axis=1) > depth)
+    nearest[shared] = np.argsort(distance[shared], axis=1, kind="stable")[:, :depth]
     return nearest
 
 

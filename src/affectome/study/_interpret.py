@@ -16,7 +16,7 @@ from affectome._progress import Progress, silent
 from affectome.errors import InputError
 from affectome.study._engine import Stage, StageRecord, locked, run_stages
 from affectome.study._interpret_space import space_stages
-from affectome.study._interpret_together import FOLDER, together_stages
+from affectome.study._interpret_together import FOLDER, together_analyses, together_stages
 from affectome.study._interpretation import Interpretation, Reading
 
 __all__ = ["InterpretationResult", "compare_spaces", "interpret_spaces"]
@@ -74,36 +74,30 @@ def interpret_spaces(
     EnvironmentFailure
         When the folder cannot be written or another run holds it.
     """
-    from joblib import Parallel, cpu_count, delayed
-
     if not asked.ratings:
         raise InputError("there are no ratings to interpret the spaces by", remedy="give at least one --ratings")
-    folder, show = make_folder(asked.out), progress or _unseen
-    wanted = [replace(asked, spaces={name: path}, reference=None) for name, path in asked.spaces.items()]
-    workers = min(cpu_count() if n_jobs is None else n_jobs, len(wanted))
-    with locked(folder):
-        if workers == 1:
-            done = {next(iter(part.spaces)): _interpret_one(part, show) for part in wanted}
-        else:
-            listener = show("spaces", "running")
-            jobs = (delayed(_interpret_apart)(part, os.getpid()) for part in wanted)
-            done = {}
-            with closed_at_once(Parallel(workers, return_as="generator")(jobs)) as results:
-                for part, (found, said) in zip(wanted, results, strict=True):
-                    say_again(said)
-                    done[next(iter(part.spaces))] = found
-                    listener(len(done), len(wanted), detail=next(iter(part.spaces)))
+    parts = {name: replace(asked, spaces={name: path}, reference=None) for name, path in asked.spaces.items()}
+    with locked(make_folder(asked.out)):
+        done = _in_processes(_interpret_one, parts, n_jobs, progress or _unseen)
         return _summarised(asked, "interpretation", done)
 
 
 def compare_spaces(
-    asked: Interpretation, *, progress: Callable[[str, str], Progress] | None = None
+    asked: Interpretation,
+    *,
+    n_jobs: int | None = None,
+    progress: Callable[[str, str], Progress] | None = None,
 ) -> InterpretationResult:
-    """Hold the spaces against each other; see :func:`interpret_spaces`. Without ratings, geometry and choices alone."""
-    folder = make_folder(asked.out)
-    with locked(folder):
-        done = _done(together_stages(Reading(asked)), folder, progress or _unseen)
-        return _summarised(asked, "comparison", {FOLDER: done})
+    """Hold the spaces against each other; without ratings, geometry and choices alone.
+
+    Parameters and result are those of :func:`interpret_spaces`; here each process does an analysis.
+    """
+    parts = {name: replace(asked, only=(name,)) for name in together_analyses(asked)}
+    with locked(make_folder(asked.out)):
+        done = _in_processes(_compare_one, parts, n_jobs, progress or _unseen)
+        records = [record for part in done.values() for record in part.records]
+        failed = {name: error for part in done.values() for name, error in part.failed.items()}
+        return _summarised(asked, "comparison", {FOLDER: _Done(records, failed)})
 
 
 class _Done(NamedTuple):
@@ -127,13 +121,39 @@ def _interpret_one(asked: Interpretation, progress: Callable[[str, str], Progres
     return _done(space_stages(reading, next(iter(asked.spaces))), asked.out, progress)
 
 
-def _interpret_apart(asked: Interpretation, caller: int) -> tuple[_Done, list[logging.LogRecord]]:
-    """One space in a process of its own, on one thread, for the other processors have work already."""
+def _compare_one(asked: Interpretation, progress: Callable[[str, str], Progress]) -> _Done:
+    return _done(together_stages(Reading(asked)), asked.out, progress)
+
+
+_Work = Callable[[Interpretation, Callable[[str, str], Progress]], _Done]
+
+
+def _in_processes(
+    work: _Work, parts: Mapping[str, Interpretation], n_jobs: int | None, progress: Callable[[str, str], Progress]
+) -> dict[str, _Done]:
+    """The parts, as many at once as there are cores; in this process, and seen in detail, where that is one."""
+    from joblib import Parallel, cpu_count, delayed
+
+    workers = min(cpu_count() if n_jobs is None else n_jobs, len(parts))
+    if workers <= 1:
+        return {name: work(part, progress) for name, part in parts.items()}
+    listener, done = progress(f"{len(parts)} parts", "running"), {}
+    jobs = (delayed(_apart)(work, part, os.getpid()) for part in parts.values())
+    with closed_at_once(Parallel(workers, batch_size=1, return_as="generator")(jobs)) as results:
+        for name, (found, said) in zip(parts, results, strict=True):
+            say_again(said)
+            done[name] = found
+            listener(len(done), len(parts), detail=name)
+    return done
+
+
+def _apart(work: _Work, asked: Interpretation, caller: int) -> tuple[_Done, list[logging.LogRecord]]:
+    """One part in a process of its own, on one thread, for the other processors have work already."""
     from threadpoolctl import threadpool_limits
 
     leave_interrupts_to(caller)
     with threadpool_limits(1), heard(caller) as said:
-        return _interpret_one(asked, _unseen), said
+        return work(asked, _unseen), said
 
 
 def _summarised(asked: Interpretation, kind: str, done: Mapping[str, _Done]) -> InterpretationResult:

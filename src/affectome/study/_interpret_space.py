@@ -37,7 +37,7 @@ _TOLD = 3  # stimuli of a component where captions are all there is to show
 
 def space_stages(reading: Reading, name: str) -> list[Stage]:
     """The analyses of one space that its files allow and that were asked for, names first."""
-    wanted = reading.wanted(SPACE_ANALYSES)
+    wanted = reading.asked.wanted(SPACE_ANALYSES)
     return [stage for analysis in wanted for stage in SPACE_ANALYSES[analysis](reading, name)]
 
 
@@ -337,7 +337,8 @@ def _gradients(reading: Reading, space: str) -> list[Stage]:
 
     return [
         reading_stage(
-            reading, "gradients", space, run, tables=("gradient_pairs", "gradient_directions"), figures=("gradients", "gradient_lines"),
+            reading, "gradients", space, run,
+            tables=("gradient_pairs", "gradient_directions"), figures=("gradients", "gradient_lines"),
             files=reading.files(space), parameters={**reading.families(), "circular": reading.circular(space)},
         )
     ]  # fmt: skip

@@ -17,20 +17,25 @@ from affectome.interpretation import (
 )
 from affectome.study._engine import Stage
 from affectome.study._interpret_space import CATEGORY_TABLES, category_summary, category_tables
-from affectome.study._interpretation import Reading, Written, reading_stage
+from affectome.study._interpretation import Interpretation, Reading, Written, reading_stage
 
-__all__ = ["TOGETHER_ANALYSES", "together_stages"]
+__all__ = ["FOLDER", "together_analyses", "together_stages"]
 
 FOLDER = "together"
 _ROSES = 3
 
 
-def together_stages(reading: Reading) -> list[Stage]:
-    """The comparisons that the files allow and that were asked for."""
-    if len(reading.spaces) < 2:
+def together_analyses(asked: Interpretation) -> list[str]:
+    """The comparisons that were asked for, as far as there are ratings for them; the longest begin first."""
+    if len(asked.spaces) < 2:
         raise InputError("there is one space", remedy="name at least two to compare")
-    wanted = [name for name in reading.wanted(TOGETHER_ANALYSES) if reading.ratings or name not in NEED_RATINGS]
-    return [stage for name in wanted for stage in TOGETHER_ANALYSES[name](reading)]
+    wanted = asked.wanted(TOGETHER_ANALYSES)
+    return [name for name in wanted if asked.ratings or name not in NEED_RATINGS]
+
+
+def together_stages(reading: Reading) -> list[Stage]:
+    """The stages of these comparisons."""
+    return [stage for name in together_analyses(reading.asked) for stage in TOGETHER_ANALYSES[name](reading)]
 
 
 def _agreement_stage(
@@ -220,16 +225,16 @@ def _of_ratings(
     )  # fmt: skip
 
 
-#: Comparisons, in the order in which they are made; all but the first three need ratings.
+#: Comparisons, those that take longest first, so that no processor waits for one at the end.
 TOGETHER_ANALYSES: dict[str, Callable[[Reading], list[Stage]]] = {
-    "rsa": _rsa,
-    "geometry": _geometry,
-    "choices": _choices,
-    "shares": _shares,
-    "types": _types,
     "categories": _categories,
     "clusters": _clusters,
+    "types": _types,
     "prediction": _prediction,
+    "rsa": _rsa,
+    "choices": _choices,
+    "geometry": _geometry,
+    "shares": _shares,
     "profiles": _profiles,
 }
 NEED_RATINGS = frozenset(TOGETHER_ANALYSES) - {"rsa", "geometry", "choices"}

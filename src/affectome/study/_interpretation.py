@@ -135,6 +135,13 @@ class Interpretation:
                 remedy="let --reference name one of them",
             )
 
+    def wanted(self, analyses: Collection[str]) -> list[str]:
+        """The analyses that were asked for, in their order."""
+        unknown = [name for name in self.only if name not in analyses]
+        if unknown:
+            raise InputError(f"there is no analysis '{unknown[0]}' here", remedy=f"choose among {', '.join(analyses)}")
+        return [name for name in analyses if not self.only or name in self.only]
+
 
 class Reading:
     """The inputs of an interpretation over the stimuli they share, and the results computed so far.
@@ -175,13 +182,6 @@ class Reading:
     def seed(self, *names: str) -> int:
         """A seed for one purpose."""
         return named_seed(self.asked.seed, *names)
-
-    def wanted(self, analyses: Collection[str]) -> list[str]:
-        """The analyses that were asked for, in their order."""
-        unknown = [name for name in self.asked.only if name not in analyses]
-        if unknown:
-            raise InputError(f"there is no analysis '{unknown[0]}' here", remedy=f"choose among {', '.join(analyses)}")
-        return [name for name in analyses if not self.asked.only or name in self.asked.only]
 
     def files(self, *spaces: str, terms: bool = False, stimuli: bool = False, judge: bool = False) -> list[Path]:
         """The input files of an analysis of these spaces: theirs, all ratings, and what else it reads."""
