@@ -112,7 +112,10 @@ def test_words_of_a_cloud_keep_their_sizes_whatever_the_font(page):
 
 
 def test_what_a_card_lacks_is_left_out(tmp_path):
-    path = write_gallery(tmp_path / "g.html", [ComponentCard("c1", clouds={"empty": pd.Series({"a": 0.0})})])
+    path = write_gallery(
+        tmp_path / "g.html",
+        [ComponentCard("c1", clouds={"empty": pd.Series({"a": 0.0}), "foreign": pd.Series({"愛": 1.0})})],
+    )
     reader = Reader()
     reader.feed(path.read_text(encoding="utf-8"))
     assert not {"img", "table", "svg", "h3", "dl"} & set(reader.tags)

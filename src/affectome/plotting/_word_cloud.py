@@ -117,7 +117,7 @@ def lay_out_words(
     return _centred(made, width, height)
 
 
-def _legible(weights: pd.Series[float]) -> pd.Series[bool]:
+def legible(weights: pd.Series[float]) -> pd.Series[bool]:
     """Which words the font can draw, the first of those that it draws alike."""
     drawn = pd.Series([drawable(str(word)) for word in weights.index], index=weights.index, dtype=object)
     legible: pd.Series[bool] = (drawn != "") & ~drawn.str.contains(REPLACEMENT) & ~drawn.duplicated()
@@ -134,7 +134,7 @@ def _strongest(weights: pd.Series[float], max_words: int) -> pd.Series[float]:
     if not np.isfinite(values).all():
         word = values.index[~np.isfinite(values)][0]
         raise InputError(f"the weight of the word '{word}' is not a finite number", remedy="leave the word out")
-    kept = values[(values != 0) & _legible(values)]
+    kept = values[(values != 0) & legible(values)]
     if kept.empty:
         raise InputError("there is no word with a weight", remedy="give at least one, in letters that the font has")
     order = np.lexsort((kept.index.astype(str), -kept.abs()))  # equal weights by letter, whatever their order was
@@ -309,7 +309,7 @@ def _draw_one(
         ax.text(left, top - 3, shortened(drawable(title), width, large), fontsize=large, va="top", gid="name")
         ax.plot([left, left + width], [top - 14] * 2, color="0.8", linewidth=0.5)
         height, top = height - 16, top - 16
-    if not (_legible(weights) & (weights != 0)).any():
+    if not (legible(weights) & (weights != 0)).any():
         ax.text(
             left + width / 2, top - height / 2, "no words", fontsize=SMALLEST, color="0.35", ha="center", gid="none"
         )

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from affectome._tables import check_unique
@@ -152,9 +151,9 @@ def _column(card: ComponentCard, name: str, table: str = "stimuli") -> pd.Series
 
 
 def _cloud(weights: pd.Series[float], seed: int) -> list[PlacedWord]:
-    from affectome.plotting import lay_out_words
+    from affectome.plotting._word_cloud import lay_out_words, legible
 
-    if not (np.asarray(weights) != 0).any():
+    if not (legible(weights) & (weights != 0)).any():
         return []
     return lay_out_words(weights, *_CLOUD, max_words=25, seed=seed)
 
