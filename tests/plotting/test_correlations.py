@@ -91,6 +91,18 @@ def test_everything_drawn_lies_inside_the_figure(result):
     assert box.y1 <= figure.get_figheight() + 0.01
 
 
+def test_few_components_with_long_names_stay_apart_and_leave_the_map_its_room(result):
+    names = dict.fromkeys(COMPONENTS, "low fairness + Empathic Pain … " * 3)
+    figure = plot_rating_correlations(result, names=names, title="a space")
+    figure.draw_without_rendering()
+    rows = [tick.get_window_extent() for tick in figure.axes[0].get_yticklabels()]
+    assert not rows[0].overlaps(rows[1])
+    assert all(tick.get_text().endswith("…") for tick in figure.axes[0].get_yticklabels())
+    assert figure.axes[0].get_window_extent().width > 0.4 * figure.bbox.width
+    bar = figure.axes[1]
+    assert bar.yaxis.label.get_window_extent().height < 1.2 * figure.axes[0].get_window_extent().height
+
+
 def test_global_settings_are_left_alone(result, tmp_path):
     before = dict(mpl.rcParams)
     save_figure(plot_rating_correlations(result), tmp_path, "ratings")

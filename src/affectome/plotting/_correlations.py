@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from affectome._tables import cut_short
 from affectome.errors import InputError
 from affectome.interpretation import RatingCorrelations, RatingMap, SharesAbove
+from affectome.plotting._lettering import drawable, ink, shortened
 from affectome.plotting._style import COLUMN_WIDTH, PAGE_WIDTH, figure_of, house_style, new_axes, system_colours
 
 __all__ = ["plot_rating_correlations", "plot_rating_maps", "plot_shares_above"]
@@ -21,6 +22,7 @@ __all__ = ["plot_rating_correlations", "plot_rating_maps", "plot_shares_above"]
 
 Result = TypeVar("Result")
 
+_LABEL = 180  # points, of the names beside and below a heat map
 _PLACES = (1.08, 1.48, 1.98)  # of three columns of text, on the axis of correlations, which ends at 1
 _HEADS = ("Have their own\nrating (chance)", "Ratings a com-\nponent follows", "Components that\nhold the variance")
 
@@ -37,7 +39,7 @@ def plot_rating_correlations(
 
     Columns are ordered so that the strongest matches lie on the diagonal. Cells whose correlation
     does not survive the correction (q >= `alpha`) carry a small dot. Rating names of the second
-    and further families are in italics.
+    and further families are in italics. Names for which there is no room end in an ellipsis.
 
     Parameters
     ----------
@@ -57,12 +59,18 @@ def plot_rating_correlations(
     order = result.diagonal_order()
     r = result.r[order]
     n_rows, n_columns = r.shape
-    called = [f"{name}  {names[name]}" if names and name in names else str(name) for name in r.index]
+    given = names or {}
+    called = [
+        "  ".join(drawable(str(part)) for part in (name, given.get(name)) if part is not None) for name in r.index
+    ]
+    called = [shortened(text, _LABEL, 7) for text in called]
+    ratings = [shortened(drawable(text), _LABEL, 7) for text in order]
+    below = max(ink(text, 7)[0] for text in ratings) / 72  # inches, for the names of ratings
     with house_style():
-        ax = new_axes(ax, (PAGE_WIDTH, 1.6 + 0.145 * n_rows))
+        ax = new_axes(ax, (PAGE_WIDTH, 0.55 + below + max(0.145 * n_rows, 0.9)))
         image = ax.imshow(r.to_numpy(), cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
         ax.set_yticks(range(n_rows), labels=called)
-        ax.set_xticks(range(n_columns), labels=order, rotation=90)
+        ax.set_xticks(range(n_columns), labels=ratings, rotation=90)
         families = list(dict.fromkeys(result.family))
         for tick, name in zip(ax.get_xticklabels(), order, strict=True):
             tick.set_fontstyle("normal" if result.family[name] == families[0] else "italic")
