@@ -5,7 +5,7 @@
 
 Without files, four simulated spaces of 2,185 x 30 are interpreted. The last line is JSON: seconds of `interpret run`
 and `interpret compare` with their default resampling (each a fresh process, everything included), seconds of every
-analysis summed over spaces, and `permutation_ratio`: permutations of the RSA of one pair of spaces per second (the whole
+analysis summed over spaces, and `permutation_ratio`: permutations of the RSA of one pair of spaces per second (a whole
 call, Pearson and Spearman with intervals) beside scipy's rank correlation of permuted similarities (timed on three, the
 same machine in the same run).
 """

@@ -208,3 +208,75 @@ def test_spaces_in_processes_of_their_own_give_the_same_and_what_they_log_is_hea
 def test_a_space_is_read_the_same_whatever_else_is_interpreted(world, done, tmp_path):
     alone = interpret_spaces(asked(world, tmp_path, spaces={"noisy": world / "noisy.parquet"}, only=("graph",)))
     assert alone.summary["noisy"]["graph"] == done[0].summary["noisy"]["graph"]
+
+
+def test_a_renamed_space_or_table_is_not_taken_for_what_it_was(world, tmp_path):
+    (tmp_path / "renamed.parquet").write_bytes((world / "noisy.parquet").read_bytes())
+    compare_spaces(asked(world, tmp_path / "out", only=("rsa",)))
+    spaces = {"planted": world / "planted.parquet", "renamed": tmp_path / "renamed.parquet"}
+    [pair] = compare_spaces(asked(world, tmp_path / "out", spaces=spaces, only=("rsa",))).summary["together"]["rsa"][
+        "pearson"
+    ]
+    assert pair["second"] == "renamed"
+    ratings = {"emotions": world / "category.csv", "dimension": world / "dimension.csv"}
+    for families in ({}, {"ratings": ratings}):
+        interpret_spaces(asked(world, tmp_path / "run", only=("correlations",), **families))
+    table = pd.read_csv(tmp_path / "run" / "noisy" / "correlations.csv")
+    assert set(table["family"]) == {"emotions", "dimension"}
+
+
+def test_a_component_without_weights_has_no_rose_and_stops_nothing(world, tmp_path):
+    planted = pd.read_parquet(world / "planted.parquet")
+    planted.iloc[:, 1] = 0.0
+    write_space(tmp_path / "gap.parquet", planted)
+    result = interpret_spaces(
+        asked(world, tmp_path / "out", spaces={"gap": tmp_path / "gap.parquet"}, only=("stimuli",))
+    )
+    assert not result.failed and (tmp_path / "out" / "gap" / "figures" / "roses.png").exists()
+    write_space(tmp_path / "none.parquet", planted * 0)
+    result = interpret_spaces(
+        asked(world, tmp_path / "out", spaces={"none": tmp_path / "none.parquet"}, only=("stimuli",))
+    )
+    assert "no component has a positive weight" in str(result.failed["stimuli/none"])
+
+
+def test_a_comparison_says_what_is_circular(world, tmp_path):
+    found = compare_spaces(asked(world, tmp_path, only=("categories",), circular={"planted": ("category",)}))
+    categories = found.summary["together"]["categories"]
+    assert {name: part["circular"] for name, part in categories.items()} == {"planted": True, "noisy": False}
+    table = pd.read_csv(tmp_path / "together" / "category_accuracy.csv")
+    assert table.groupby("space")["circular"].first().to_dict() == {"planted": True, "noisy": False}
+
+
+def test_a_name_that_comparisons_need_is_refused(world, tmp_path):
+    with pytest.raises(InputError, match="no space can be called 'together'"):
+        asked(world, tmp_path, spaces={"together": world / "planted.parquet"})
+
+
+def test_what_cannot_be_done_with_these_ratings_is_refused_and_not_passed_over(world, tmp_path):
+    with pytest.raises(InputError, match="types needs ratings"):
+        compare_spaces(asked(world, tmp_path, ratings={}, only=("types",)))
+    one = {"category": world / "category.csv"}
+    with pytest.raises(InputError, match="types needs two families of ratings"):
+        compare_spaces(asked(world, tmp_path, ratings=one, only=("types",)))
+    with pytest.raises(InputError, match="types need two families of ratings"):
+        interpret_spaces(asked(world, tmp_path, ratings=one, only=("types",)))
+
+
+def test_a_silent_judge_is_asked_again_and_a_faulty_file_is_told_first(world, tmp_path, caplog):
+    judge = tmp_path / "judge.toml"
+    judge.write_text(
+        f'kind = "chat"\nmodel = "m"\nservers = ["http://127.0.0.1:9/v1"]\nstimuli = "{world / "stimuli.csv"}"\n'
+        "patience_s = 0.2\nretries = 0\n",
+        encoding="utf-8",
+    )
+    for _ in range(2):
+        result = interpret_spaces(
+            asked(world, tmp_path / "out", spaces={"planted": world / "planted.parquet"}, only=("names",), judge=judge)
+        )
+        [record] = result.records
+        assert not record.reused and record.summary["unanswered"] == 5
+    judge.write_text('kind = "chat"\nmodle = "m"\n', encoding="utf-8")
+    with pytest.raises(InputError, match="modle"):
+        interpret_spaces(asked(world, tmp_path / "none", judge=judge))
+    assert not (tmp_path / "none" / "planted").exists()

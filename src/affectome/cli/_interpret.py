@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from affectome._tables import check_unique, cut_short
+from affectome._tables import cut_short
 from affectome.cli._common import (
     Json,
     LogFile,
@@ -157,12 +157,15 @@ def compare(
     ] = None,
     metric: Annotated[
         list[str] | None,
-        typer.Option("--metric", help="Similarity within a space: dot, cosine or correlation; NAME=METRIC for one."),
+        typer.Option(
+            "--metric", help="Similarity within a space: cosine, correlation, dot or euclidean; NAME=METRIC for one."
+        ),
     ] = None,
     only: Annotated[
         str | None, typer.Option("--only", help="Only these analyses, as rsa,choices; --help lists them.")
     ] = None,
     exclude: Exclude = None,
+    circular: Circular = None,
     permutations: Permutations = 1000,
     level: Level = 0.95,
     seed: Seed = 0,
@@ -188,6 +191,7 @@ def compare(
         categories=categories,
         dimensions=dimensions,
         excluded=_ids(exclude),
+        circular=_circular(circular, named),
         only=_listed(only),
         metrics=_metrics(metric or [], named),
         reference=reference,
@@ -204,7 +208,9 @@ def _named(spaces: list[str]) -> dict[str, Path]:
     """Spaces by the names of their files."""
     paths = expanded(spaces, ".parquet")
     names = [path.stem for path in paths]
-    check_unique(names, source="the spaces")
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"two spaces are called '{twice}'", remedy="rename one of the files")
     return dict(zip(names, paths, strict=True))
 
 
@@ -212,7 +218,9 @@ def _families(ratings: list[str]) -> dict[str, Path]:
     """Rating tables by name: NAME=FILE, or the name of the file."""
     split = [_pair(text) if not Path(text).exists() else (None, text) for text in ratings]
     names = [name or Path(file).stem for name, file in split]
-    check_unique(names, source="--ratings")
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"two tables of ratings are called '{twice}'", remedy="write NAME=FILE for one of them")
     return {name: Path(file) for name, (_, file) in zip(names, split, strict=True)}
 
 
@@ -307,7 +315,7 @@ def _shares(shares: Mapping[str, float]) -> str:
 def _categories(part: Mapping[str, Any]) -> str:
     if "centroid" in part:
         return _classified("", part)
-    return "; ".join(_classified(f"{space}: ", found) for space, found in part.items())
+    return "\n  ".join(_classified(f"{space}: ", found) for space, found in part.items())
 
 
 def _classified(space: str, part: Mapping[str, Any]) -> str:
@@ -316,7 +324,7 @@ def _classified(space: str, part: Mapping[str, Any]) -> str:
         for categories, score in part["centroid"].items()
     ]
     circular = " (circular: the choices were made from these categories)" if part["circular"] else ""
-    return f"{space}own category among the {part['top']} nearest centroids: {'; '.join(told)}{circular}."
+    return f"{space}Own category among the {part['top']} nearest centroids: {'; '.join(told)}{circular}."
 
 
 def _gradients(part: Mapping[str, Any]) -> str:
@@ -352,7 +360,7 @@ def _interval(part: Mapping[str, Any]) -> str:
 def _clusters(part: Mapping[str, Any]) -> str:
     return (
         f"Clusters: {part['n_clusters']} in all, {part['in_all_spaces']} shared by all spaces, "
-        f"{part['in_one_space']} of one space alone."
+        f"{part['in_one_space']} found no match."
     )
 
 

@@ -51,6 +51,8 @@ class Stage:
         Outputs of earlier stages that it reads.
     version
         Raised when the same inputs would now give another result.
+    complete
+        Whether a summary tells of finished work; what is not complete is kept, and done again by the next run.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Stage:
     files: tuple[Path, ...] = ()
     reads: tuple[str, ...] = ()
     version: int = 1
+    complete: Callable[[Mapping[str, Any]], bool] = lambda summary: True
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +156,10 @@ def run_stages(
             outputs = {name: file_digest(results / name) for name in stage.outputs}
             now = datetime.now(UTC).isoformat(timespec="seconds")
             record = StageRecord(stage.name, key, outputs, dict(summary), round(seconds, 3), now, __version__)
-            write_record(_place(results, stage.name), record)
+            if stage.complete(summary):
+                write_record(_place(results, stage.name), record)
+            else:
+                _place(results, stage.name).unlink(missing_ok=True)
         else:
             logger.info("Stage %s is up to date.", stage.name)
             progress(stage.name, "reused")

@@ -14,10 +14,11 @@ from affectome._files import make_folder, write_json
 from affectome._processes import closed_at_once, heard, leave_interrupts_to, say_again
 from affectome._progress import Progress, silent
 from affectome.errors import InputError
+from affectome.stimuli import read_stimuli
 from affectome.study._engine import Stage, StageRecord, locked, run_stages
 from affectome.study._interpret_space import space_stages
-from affectome.study._interpret_together import FOLDER, together_analyses, together_stages
-from affectome.study._interpretation import Interpretation, Reading
+from affectome.study._interpret_together import together_analyses, together_stages
+from affectome.study._interpretation import FOLDER, Interpretation, Reading
 
 __all__ = ["InterpretationResult", "compare_spaces", "interpret_spaces"]
 
@@ -76,6 +77,8 @@ def interpret_spaces(
     """
     if not asked.ratings:
         raise InputError("there are no ratings to interpret the spaces by", remedy="give at least one --ratings")
+    if asked.judge is not None:  # a fault in its file is told before anything is computed
+        asked.naming_judge(None if asked.stimuli is None else read_stimuli(asked.stimuli))
     parts = {name: replace(asked, spaces={name: path}, reference=None) for name, path in asked.spaces.items()}
     with locked(make_folder(asked.out)):
         done = _in_processes(_interpret_one, parts, n_jobs, progress or _unseen)

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from affectome._progress import Progress
+from affectome.errors import InputError
 from affectome.interpretation import (
     CategoryStructure,
+    ComponentNames,
+    TopStimuli,
+    adopt_names,
     category_gradients,
     category_prototypes,
     cluster_profiles,
     correlate_components,
     describe_components,
     name_components,
+    naming_prompts,
     project_many,
     project_umap,
     stimulus_profiles,
     top_stimuli,
+    typical_captions,
 )
 from affectome.study._engine import Stage
 from affectome.study._gallery import card_files, space_gallery, with_clouds, word_weights
@@ -38,6 +43,8 @@ _TOLD = 3  # stimuli of a component where captions are all there is to show
 def space_stages(reading: Reading, name: str) -> list[Stage]:
     """The analyses of one space that its files allow and that were asked for, names first."""
     wanted = reading.asked.wanted(SPACE_ANALYSES)
+    if reading.asked.dimensions is None and reading.asked.only == ("types",):
+        raise InputError("types need two families of ratings", remedy="give a second --ratings")
     return [stage for analysis in wanted for stage in SPACE_ANALYSES[analysis](reading, name)]
 
 
@@ -58,9 +65,9 @@ def _names(reading: Reading, space: str) -> list[Stage]:
             seed=reading.seed("names", space),
             progress=progress,
         )
-        table = named.table
+        table, unanswered = named.table, 0
         if asked.judge is not None:
-            adopted = ask_for_names(asked.judge, named, reading, space, progress)
+            adopted, unanswered = _ask_for_names(named, reading, space, progress)
             table = table.assign(**{str(key): adopted[key] for key in adopted})
         words = pd.DataFrame() if named.words is None else named.words.table(_WORDS)
         return Written(
@@ -68,6 +75,7 @@ def _names(reading: Reading, space: str) -> list[Stage]:
             {},
             {
                 "names": {str(key): str(value) for key, value in table["name"].items()},
+                "unanswered": unanswered,
                 "unnamed": int((named.table["basis"] == "none").sum()),
                 "ambiguous": int(named.table["ambiguous"].sum()),
                 "median_stability": float(named.table["stability"].median()),
@@ -78,25 +86,22 @@ def _names(reading: Reading, space: str) -> list[Stage]:
         reading_stage(
             reading, "names", space, run, tables=("names", "evidence", *(["words"] if with_words else [])),
             files=reading.files(space, terms=True, stimuli=True, judge=True),
-            parameters={"circular": reading.circular(space), "dimensions": asked.dimensions},
+            complete=lambda summary: not summary["unanswered"],
         )
     ]  # fmt: skip
 
 
-def ask_for_names(judge_file: Path, named: Any, reading: Reading, space: str, progress: Progress) -> pd.DataFrame:
-    """Names that a chat model gives from the same evidence, beside those made by rule."""
-    from affectome.errors import InputError
-    from affectome.interpretation import adopt_names, naming_prompts, typical_captions
-    from affectome.judges import ChatJudge, read_judge, write_texts
+def _ask_for_names(named: ComponentNames, reading: Reading, space: str, progress: Progress) -> tuple[pd.DataFrame, int]:
+    """Names that a chat model gives from the same evidence, beside those made by rule; and how many it did not give."""
+    from affectome.judges import write_texts
 
-    judge = read_judge(judge_file, stimuli=reading.stimuli)
-    if not isinstance(judge, ChatJudge):
-        raise InputError("is no chat judge", source=judge_file, remedy='use kind = "chat"')
+    judge = reading.asked.naming_judge(reading.stimuli)
     captions = None if reading.stimuli is None else typical_captions(reading.spaces[space], reading.captions())
     prompts = naming_prompts(named, captions)
     replies = write_texts(judge, prompts, progress=progress)
     texts = {key: reply.text or None for key, reply in replies.items()}
-    return adopt_names(named, prompts, texts, model=judge.model)
+    unanswered = sum(text is None for text in texts.values())
+    return adopt_names(named, prompts, texts, model=judge.model), unanswered
 
 
 def _correlations(reading: Reading, space: str) -> list[Stage]:
@@ -139,7 +144,6 @@ def _correlations(reading: Reading, space: str) -> list[Stage]:
             reading, "correlations", space, run,
             tables=("components", "correlations", "shares_above", "rating_map", "spread"), figures=("correlations",),
             files=reading.files(space), reads=reading.reads_names(space),
-            parameters={"circular": reading.circular(space)},
         )
     ]  # fmt: skip
 
@@ -171,7 +175,6 @@ def _types(reading: Reading, space: str) -> list[Stage]:
             reading, "types", space, run,
             tables=("types", "type_shares", "type_shares_by_minimum", "type_shares_by_tau"),
             figures=("types", "variance_partition"), files=reading.files(space), reads=reading.reads_names(space),
-            parameters=reading.families(),
         )
     ]  # fmt: skip
 
@@ -218,7 +221,6 @@ def _categories(reading: Reading, space: str) -> list[Stage]:
         reading_stage(
             reading, "categories", space, run, tables=(*CATEGORY_TABLES, "category_confusion"),
             figures=("categories", "confusion", "silhouettes"), files=reading.files(space),
-            parameters={**reading.families(), "circular": reading.circular(space)},
         )
     ]  # fmt: skip
 
@@ -273,7 +275,7 @@ def _maps(reading: Reading, space: str) -> list[Stage]:
     return [
         reading_stage(
             reading, "maps", space, run, tables=("maps", "map_quality", "prototypes"), figures=("map", "maps"),
-            files=reading.files(space), parameters={**reading.families(), "umap": with_umap},
+            files=reading.files(space), parameters={"umap": with_umap},
         )
     ]  # fmt: skip
 
@@ -357,14 +359,13 @@ def _stimuli(reading: Reading, space: str) -> list[Stage]:
     figures = ["roses", *pages, *(["word_clouds"] if clouds else [])]
 
     def run(progress: Progress) -> Written:
-        from affectome.plotting import plot_rose, plot_top_stimuli, plot_word_clouds
+        from affectome.plotting import plot_rose, plot_top_stimuli, plot_word_clouds, system_colours
 
         points, names = reading.spaces[space], reading.component_names(space)
         strongest = top_stimuli(points, captions, videos=None if shown is None else shown.videos)
         pictures = reading.thumbnails(strongest.ids(), progress)
-        first = [str(strongest.of(name)["id"].iloc[0]) for name in strongest.components[:_ROSES]]
-        profiles = stimulus_profiles(points, list(dict.fromkeys(first)), names=names)
-        drawn = {"roses": plot_rose(profiles, title=space)}
+        profiles = stimulus_profiles(points, leading_stimuli(strongest, _ROSES), names=names)
+        drawn = {"roses": plot_rose(profiles, colour=system_colours([space])[space], title=space)}
         for page, some in pages.items():
             told = strongest if clips else top_stimuli(points, captions, n=_TOLD)
             columns = None if clips else 2
@@ -378,9 +379,17 @@ def _stimuli(reading: Reading, space: str) -> list[Stage]:
         reading_stage(
             reading, "stimuli", space, run, tables=("top_stimuli",), figures=figures, others=("gallery.html",),
             files=reading.files(space, stimuli=True), reads=card_files(reading, space),
-            parameters={"blur": list(asked.blur) if isinstance(asked.blur, tuple) else asked.blur, "clouds": clouds},
+            parameters={"blur": asked.blur, "clouds": clouds, "clips": reading.clips()},
         )
     ]  # fmt: skip
+
+
+def leading_stimuli(strongest: TopStimuli, n: int) -> list[str]:
+    """The strongest stimulus of each of the first n components that have one, each once."""
+    first = strongest.table.groupby(level="component", sort=False)["id"].first()
+    if first.empty:
+        raise InputError("no component has a positive weight", remedy="give spaces with weights above 0")
+    return [str(i) for i in dict.fromkeys(first.iloc[:n])]
 
 
 #: What can be done for one space, in the order in which it is done.

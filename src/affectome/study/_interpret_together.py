@@ -16,12 +16,11 @@ from affectome.interpretation import (
     top_stimuli,
 )
 from affectome.study._engine import Stage
-from affectome.study._interpret_space import CATEGORY_TABLES, category_summary, category_tables
-from affectome.study._interpretation import Interpretation, Reading, Written, reading_stage
+from affectome.study._interpret_space import CATEGORY_TABLES, category_summary, category_tables, leading_stimuli
+from affectome.study._interpretation import FOLDER, Interpretation, Reading, Written, reading_stage
 
-__all__ = ["FOLDER", "together_analyses", "together_stages"]
+__all__ = ["together_analyses", "together_stages"]
 
-FOLDER = "together"
 _ROSES = 3
 
 
@@ -30,7 +29,13 @@ def together_analyses(asked: Interpretation) -> list[str]:
     if len(asked.spaces) < 2:
         raise InputError("there is one space", remedy="name at least two to compare")
     wanted = asked.wanted(TOGETHER_ANALYSES)
-    return [name for name in wanted if asked.ratings or name not in NEED_RATINGS]
+    possible = [name for name in wanted if asked.ratings or name not in NEED_RATINGS]
+    possible = [name for name in possible if name != "types" or asked.dimensions is not None]
+    lost = [name for name in asked.only if name not in possible]
+    if lost:
+        needed = "two families of ratings" if asked.ratings else "ratings"
+        raise InputError(f"{lost[0]} needs {needed}", remedy="give --ratings, once for each table")
+    return possible
 
 
 def together_stages(reading: Reading) -> list[Stage]:
@@ -62,7 +67,7 @@ def _agreement_stage(
     return [
         reading_stage(
             reading, name, FOLDER, run, tables=(name, f"{name}_differences"), figures=(f"{name}_matrix", name),
-            files=reading.files(*reading.spaces), parameters={"metrics": dict(reading.asked.metrics)},
+            files=reading.files(*reading.spaces), parameters={"metrics": reading.metrics()},
         )
     ]  # fmt: skip
 
@@ -199,11 +204,11 @@ def _profiles(reading: Reading) -> list[Stage]:
         from affectome.plotting import plot_rose_difference
 
         strongest = top_stimuli(reading.spaces[first])
-        shown = [str(strongest.of(name)["id"].iloc[0]) for name in strongest.components[:_ROSES]]
+        shown = leading_stimuli(strongest, _ROSES)
         found = compare_profiles(
             {name: reading.spaces[name] for name in (first, second)},
             reading.ratings[str(reading.asked.categories)],
-            list(dict.fromkeys(shown)),
+            shown,
             seed=reading.seed("profiles"),
             progress=progress,
         )
@@ -221,7 +226,7 @@ def _of_ratings(
 ) -> Stage:
     return reading_stage(
         reading, name, FOLDER, run, tables=tables, figures=figures, files=reading.files(*reading.spaces),
-        parameters={**reading.families(), "reference": reading.reference, "spaces": list(reading.spaces)},
+        parameters={"reference": reading.reference},
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -40,12 +40,17 @@ from affectome.spaces import Metric, align, read_space
 from affectome.stimuli import StimulusSet, Thumbnail, read_stimuli, thumbnails
 from affectome.study._engine import Stage
 
+if TYPE_CHECKING:
+    from affectome.judges import ChatJudge
+
 logger = logging.getLogger(__name__)
 
-__all__ = ["Interpretation", "Reading", "Written", "reading_stage"]
+__all__ = ["FOLDER", "Interpretation", "Reading", "Written", "reading_stage"]
 
 T = TypeVar("T")
 
+#: Where comparisons lie, beside the folders of spaces.
+FOLDER = "together"
 #: Formats of every figure: to look at, to print, to edit.
 FORMATS = ("png", "pdf", "svg")
 
@@ -108,6 +113,8 @@ class Interpretation:
     def __post_init__(self) -> None:
         if not self.spaces:
             raise InputError("there is no space to interpret", remedy="name at least one")
+        if FOLDER in self.spaces:
+            raise InputError(f"no space can be called '{FOLDER}'", remedy="rename its file")
         check_permutations(self.n_permutations)
         if not 0 < self.level < 1:
             raise InputError(f"level={self.level} makes no interval", remedy="use 0 < level < 1")
@@ -142,6 +149,16 @@ class Interpretation:
             raise InputError(f"there is no analysis '{unknown[0]}' here", remedy=f"choose among {', '.join(analyses)}")
         return [name for name in analyses if not self.only or name in self.only]
 
+    def naming_judge(self, stimuli: StimulusSet | None) -> ChatJudge:
+        """The chat model that is asked for names."""
+        from affectome.judges import ChatJudge, read_judge
+
+        assert self.judge is not None
+        judge = read_judge(self.judge, stimuli=stimuli)
+        if not isinstance(judge, ChatJudge):
+            raise InputError("is no chat judge", source=self.judge, remedy='use kind = "chat"')
+        return judge
+
 
 class Reading:
     """The inputs of an interpretation over the stimuli they share, and the results computed so far.
@@ -166,6 +183,14 @@ class Reading:
                 f"{len(unknown)} of the ids to leave out are nowhere ({cut_short(unknown)})",
                 remedy="correct or delete them",
             )
+        if isinstance(asked.blur, tuple) and self.stimuli is not None:
+            unknown = [i for i in asked.blur if i not in set(self.stimuli.ids)]
+            if unknown:
+                raise InputError(
+                    f"{len(unknown)} of the ids to blur are not among the stimuli ({cut_short(unknown)})",
+                    source=asked.stimuli,
+                    remedy="correct or delete them",
+                )
         left_out = set(asked.excluded)
         ids = [i for i in together.ids if i not in left_out]
         if len(ids) < len(together.ids):
@@ -221,6 +246,12 @@ class Reading:
         if self.stimuli is None or not any(self.stimuli.captions.values()):
             return None
         return self._once("words", lambda: count_words(self.captions()))
+
+    def clips(self) -> dict[str, list[int]]:
+        """Size and time of every clip: what tells that one was replaced."""
+        videos = {} if self.stimuli is None else self.stimuli.videos
+        facts = {name: path.stat() for name, path in videos.items() if path.is_file()}
+        return {name: [fact.st_size, fact.st_mtime_ns] for name, fact in facts.items()}
 
     def thumbnails(self, ids: Sequence[str], progress: Progress) -> dict[str, Thumbnail]:
         """Pictures of the stimuli that have a clip, decoded once however many spaces show them."""
@@ -373,6 +404,7 @@ def reading_stage(
     files: Sequence[Path] = (),
     reads: Sequence[str] = (),
     parameters: Mapping[str, Any] | None = None,
+    complete: Callable[[Mapping[str, Any]], bool] = lambda summary: True,
 ) -> Stage:
     """A stage that writes ``<folder>/<table>.csv`` and ``<folder>/figures/<figure>`` in every format.
 
@@ -399,10 +431,13 @@ def reading_stage(
         "level": asked.level,
         "seed": asked.seed,
         "excluded": list(asked.excluded),
+        "spaces": list(asked.spaces),
+        **reading.families(),
+        "circular": {name: reading.circular(name) for name in asked.spaces},
         "stimuli": hashlib.sha256("\n".join(reading.ids).encode()).hexdigest(),
         **(parameters or {}),
     }
-    return Stage(f"{analysis}/{folder}", work, tuple(outputs), settings, tuple(files), tuple(reads))
+    return Stage(f"{analysis}/{folder}", work, tuple(outputs), settings, tuple(files), tuple(reads), complete=complete)
 
 
 def _write_table(path: Path, table: pd.DataFrame) -> None:
