@@ -56,3 +56,15 @@ from affectome.triplets import split_triplets as split_triplets
 from affectome.triplets import write_triplets as write_triplets
 
 __version__: str
+from affectome.comparison import compare_choices as compare_choices
+from affectome.comparison import compare_rsa as compare_rsa
+from affectome.comparison import match_clusters as match_clusters
+from affectome.interpretation import affective_graph as affective_graph
+from affectome.interpretation import category_gradients as category_gradients
+from affectome.interpretation import category_structure as category_structure
+from affectome.interpretation import compare_predictions as compare_predictions
+from affectome.interpretation import component_types as component_types
+from affectome.interpretation import name_components as name_components
+from affectome.study import Interpretation as Interpretation
+from affectome.study import compare_spaces as compare_spaces
+from affectome.study import interpret_spaces as interpret_spaces
