@@ -459,8 +459,10 @@ def test_groups_stay_together_the_largest_first():
     groups = pd.Series(list("bbccccbaa"), index=names)
     order = rsm_order(one, groups)
     assert "".join(groups[order]) == "ccccbbbaa" and sorted(order) == names
-    with pytest.raises(InputError, match=r"1 stimuli have no group \(s4\)"):
-        rsm_order(one, groups.drop("s4"))
+    fewer = rsm_order(one, groups.drop(["s4", "s6"]))
+    assert "".join(groups.drop(["s4", "s6"])[fewer[:7]]) == "cccaabb" and sorted(fewer[7:]) == ["s4", "s6"]
+    with pytest.raises(InputError, match="no stimulus of the RSM has a group"):
+        rsm_order(one, groups.rename(index=str.upper))
 
 
 def test_a_set_without_a_choice_names_nobody():

@@ -8,7 +8,13 @@ from sklearn.model_selection import LeaveOneOut, cross_val_predict
 from sklearn.neighbors import NearestCentroid as SklearnCentroid
 
 from affectome import InputError
-from affectome.interpretation import classify_categories, column_shuffled, top_categories
+from affectome.interpretation import (
+    category_structure,
+    classify_categories,
+    column_shuffled,
+    silhouette,
+    top_categories,
+)
 
 
 def draw(seed, n=60, n_classes=4, p=3, signal=1.0):
@@ -169,6 +175,47 @@ def test_the_highest_rating_is_the_label_and_ties_are_counted():
     assert dropped.labels.to_dict() == {"w": "Joy", "z": "Fear"} and dropped.n_tied == 2
     with pytest.raises(InputError, match="'last' is no way to resolve ties; choose random, first or drop"):
         top_categories(RATINGS, ties="last")
+
+
+FLAT = pd.DataFrame(
+    [[0.0] * 4, [0.25] * 4, [0.25 + 1e-9, 0.25, 0.25, 0.25]], index=list("abc"), columns=RATINGS.columns
+)
+
+
+@pytest.mark.parametrize("ties", ["random", "first", "drop"])
+def test_ratings_that_are_the_same_in_every_category_make_no_label(ties, caplog):
+    got = top_categories(pd.concat([FLAT, RATINGS]), ties=ties)
+    assert got.without == ("a", "b", "c") and got.n_tied == 2
+    assert list(got.labels.index) == list(top_categories(RATINGS, ties=ties).labels.index)
+    (warning,) = caplog.messages
+    assert warning == "3 stimuli are rated the same in every category and have no label: a, b, c."
+    assert top_categories(RATINGS[["Joy"]]).without == ()  # one category has nothing to be the same as
+
+
+def test_what_uses_the_labels_copes_with_stimuli_without_one(caplog):
+    space, code = draw(3, n=90, signal=3)
+    ratings = pd.get_dummies(code).astype(float) + np.random.default_rng(0).integers(0, 3, (90, 4)) / 2
+    ratings.iloc[:5] = 0
+    ratings.iloc[5] = 0.5
+    settings = {
+        "most_common": None,
+        "n_permutations": 5,
+        "n_boot": 5,
+        "n_shuffles": 3,
+        "n_jobs": 1,
+        "seed": 0,
+        "top": 2,
+    }
+    got = category_structure({"x": space, "same": ratings}, {"category": ratings}, circular=["same"], **settings)
+    assert len(caplog.messages) == 1  # shuffles and resolutions of ties say nothing
+    assert len(got.labels.without) >= 6 and set(space.index[:6]) <= set(got.labels.without)
+    n_left = 90 - len(got.labels.without)
+    assert {score.n_stimuli for score in got.details.values()} == {n_left}
+    assert {one.n_stimuli for one in got.silhouette_details.values()} == {n_left}
+    assert np.isfinite(got.baseline).all(axis=None) and np.isfinite(got.ties).all(axis=None) and len(got.ties)
+    labelled = got.labels.labels.index
+    alone = silhouette(space.loc[labelled], got.labels.labels, n_permutations=5, n_boot=5, seed=0).overall["value"]
+    np.testing.assert_allclose(alone, got.silhouettes["value"].loc["x"])
 
 
 def test_random_ties_are_broken_evenly_among_the_tied_by_the_seed():

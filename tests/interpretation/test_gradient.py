@@ -280,12 +280,26 @@ def test_ties_rare_categories_and_excluded_ids_are_left_out(blended):
     assert (got.n_tied, got.n_stimuli) == (tied.sum(), (~tied).sum())
 
 
+def test_stimuli_rated_the_same_in_all_categories_are_left_out_and_lie_nowhere(blended, caplog):
+    space, ratings = blended
+    some = ratings.copy()
+    some.iloc[:3], some.iloc[3] = 0.0, 0.25
+    references = gradient_references(some, seed=0)
+    assert (references["one-hot labels"].iloc[:4] == 0).all(axis=None)
+    assert (references["one rater"].sum(axis=1) == [0] * 3 + [1] * (len(some) - 3)).all()
+    for one in (space, *references.values()):
+        got = category_gradients(one, {"category": some}, n_permutations=1, seed=0)
+        alone = category_gradients(one.iloc[4:], {"category": some.iloc[4:]}, n_permutations=1, seed=0)
+        assert (got.r, got.n_stimuli, got.n_tied) == (alone.r, alone.n_stimuli, alone.n_tied)
+    assert "stimuli are rated the same in every category and have no label: s00000, s00001," in caplog.messages[0]
+
+
 @pytest.mark.parametrize(
     ("change", "settings", "message"),
     [
         (lambda r: r - 0.5, {}, "some are negative, but shares of raters are wanted"),
         (lambda r: r[["r0"]], {}, "one category has no other to lead to"),
-        (lambda r: r * (np.arange(len(r)) > 2)[:, None], {}, "3 stimuli have no category above 0 .s00000"),
+        (lambda r: r * 0, {}, "no stimulus has a category above 0"),
         (
             lambda r: r.eq(r.max(axis=1), axis=0).astype(float),
             {},

@@ -70,6 +70,14 @@ def test_groups_are_named_where_they_lie():
     assert readable(figure)
 
 
+def test_stimuli_without_a_group_stand_last_without_a_name():
+    known = GROUPS.drop(GROUPS.index[:4])
+    order = rsm_order(MEASURED, known)
+    assert set(order[-4:]) == set(GROUPS.index[:4])
+    labels = plot_rsm(MEASURED, PREDICTED, AGREEMENT, order=order, groups=known).axes[0].get_yticklabels()
+    assert {label.get_text() for label in labels} <= {*known, ""} and labels[-1].get_text() == ""
+
+
 def test_many_pairs_become_a_density():
     n = 150
     x = np.random.default_rng(0).normal(size=(n, 3))

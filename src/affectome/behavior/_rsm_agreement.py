@@ -352,7 +352,8 @@ def rsm_order(rsm: pd.DataFrame, groups: pd.Series[str] | None = None) -> list[s
     rsm : DataFrame of shape (n, n)
         Similarities; a pair that is NaN counts as averagely similar.
     groups : Series, index stimulus ids
-        Keep the stimuli of a group together, largest group first, and cluster within it; by default one clustering
+        Keep the stimuli of a group together, largest group first and those without one last, and cluster within
+        it; by default one clustering
         (average linkage of the differences from the largest similarity).
 
     Returns
@@ -372,14 +373,14 @@ def rsm_order(rsm: pd.DataFrame, groups: pd.Series[str] | None = None) -> list[s
     ids = [str(i) for i in rsm.index]
     if groups is None:
         return [ids[k] for k in _clustered(values)]
-    missing = [i for i in ids if i not in groups.index]
-    if missing:
-        raise InputError(f"{len(missing)} stimuli have no group ({cut_short(missing)})", remedy="give each one")
-    group = groups[ids].astype(str)
+    group = groups.dropna().astype(str).reindex(ids)
     sizes = group.value_counts()
+    if sizes.empty:
+        raise InputError("no stimulus of the RSM has a group", remedy="give groups of its stimuli")
     order: list[str] = []
-    for name in sorted(sizes.index, key=lambda name: (-sizes[name], name)):
-        members = np.flatnonzero(group.to_numpy() == name)
+    chosen = [group == name for name in sorted(sizes.index, key=lambda name: (-sizes[name], name))]
+    for part in (*chosen, group.isna()):
+        members = np.flatnonzero(part.to_numpy())
         order += [ids[members[k]] for k in _clustered(values[np.ix_(members, members)])]
     return order
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from affectome._tables import cut_short
 from affectome.errors import InputError
 from affectome.spaces import as_space
 
-__all__ = ["CategoryLabels", "column_shuffled", "top_categories"]
+__all__ = ["CategoryLabels", "column_shuffled", "resolved_categories", "top_categories"]
+
+logger = logging.getLogger(__name__)
 
 _TIE = 1e-6  # shares of raters closer than this are equal: the published tables are rounded
 
@@ -23,24 +27,31 @@ class CategoryLabels:
     Attributes
     ----------
     labels : Series, index stimulus ids
+        Without the stimuli in `without`, and without tied ones where `ties` drops them.
     n_tied : int
-        Stimuli whose highest share is shared by several categories.
+        Stimuli whose highest share is shared by several categories, but not by all.
     ties : str
         How they were resolved.
     empty : tuple of str
         Categories that are nobody's first.
+    without : tuple of str
+        Stimuli whose ratings are the same in every category, for example all zero: they have none.
     """
 
     labels: pd.Series[str]
     n_tied: int
     ties: str
     empty: tuple[str, ...]
+    without: tuple[str, ...] = ()
 
 
 def top_categories(
     ratings: pd.DataFrame, *, ties: Literal["random", "first", "drop"] = "random", seed: int = 0
 ) -> CategoryLabels:
     """Label every stimulus with its highest rating.
+
+    A stimulus whose ratings are the same in every category has no category, whatever `ties` says: it is not among the
+    labels, and one warning says how many there are.
 
     Parameters
     ----------
@@ -50,21 +61,36 @@ def top_categories(
         ``"first"`` the first column, which favours the head of the alphabet; ``"drop"`` leaves tied stimuli out.
     seed
     """
+    found = resolved_categories(ratings, ties=ties, seed=seed)
+    if found.without:
+        logger.warning(
+            "%d stimuli are rated the same in every category and have no label: %s.",
+            len(found.without),
+            cut_short(found.without),
+        )
+    return found
+
+
+def resolved_categories(
+    ratings: pd.DataFrame, *, ties: Literal["random", "first", "drop"] = "random", seed: int = 0
+) -> CategoryLabels:
+    """As :func:`top_categories`, without its warning: for labels that are made again and again."""
     if ties not in ("random", "first", "drop"):
         raise InputError(f"'{ties}' is no way to resolve ties", remedy="choose random, first or drop")
     ratings = as_space(ratings, source="the ratings")
     values = ratings.to_numpy(dtype=np.float64)
     best = values >= values.max(axis=1, keepdims=True) - _TIE
-    tied = best.sum(axis=1) > 1
+    flat = best.all(axis=1) & (best.shape[1] > 1)
+    tied = (best.sum(axis=1) > 1) & ~flat
     order = np.ones(values.shape)
     if ties == "random":  # drawn for the ids and names in sorted order
         rows, columns = (np.argsort(np.argsort(labels.to_numpy(str))) for labels in (ratings.index, ratings.columns))
         order = np.random.default_rng(seed).random(values.shape)[np.ix_(rows, columns)]
     column = np.where(best, order, -1.0).argmax(axis=1)
-    kept = ~tied if ties == "drop" else np.ones(len(tied), bool)
+    kept = ~(tied | flat) if ties == "drop" else ~flat
     labels = pd.Series(ratings.columns.to_numpy()[column], index=ratings.index, name="category", dtype=str)[kept]
     empty = tuple(str(name) for name in ratings.columns if name not in set(labels))
-    return CategoryLabels(labels, int(tied.sum()), ties, empty)
+    return CategoryLabels(labels, int(tied.sum()), ties, empty, tuple(map(str, ratings.index[flat])))
 
 
 def column_shuffled(ratings: pd.DataFrame, *, seed: int) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from affectome._resampling import check_bootstrap, check_permutations
 from affectome._seeds import named_seed
 from affectome._tables import cut_short
 from affectome.errors import InputError
-from affectome.interpretation._categories import CategoryLabels, top_categories
+from affectome.interpretation._categories import CategoryLabels, resolved_categories, top_categories
 from affectome.interpretation._classification import (
     CLASSIFIERS,
     CategoryScore,
@@ -97,7 +97,7 @@ def category_structure(
     spaces : mapping from name to DataFrame of shape (n_stimuli, n_features)
         Distances are Euclidean on the features as they are.
     ratings : mapping from family to DataFrame
-        The label of a stimulus is its highest rating of `family`.
+        The label of a stimulus is its highest rating of `family`; without one, it is left out.
     family
     methods
         See :func:`classify`, whose defaults they are run with.
@@ -288,7 +288,7 @@ def _tie_range(
     rows = {}
     if labels.ties == "random" and labels.n_tied:
         resolved = [
-            top_categories(ratings, seed=int(state)).labels
+            resolved_categories(ratings, seed=int(state)).labels
             for state in np.random.SeedSequence(seed).generate_state(n_resolutions)
         ]
         for name, space in spaces.items():

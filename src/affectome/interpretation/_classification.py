@@ -12,7 +12,7 @@ import pandas as pd
 from affectome._progress import Progress, silent
 from affectome._resampling import check_permutations, permutation_p
 from affectome.errors import InputError
-from affectome.interpretation._categories import column_shuffled, top_categories
+from affectome.interpretation._categories import column_shuffled, resolved_categories
 from affectome.interpretation._proportions import balanced_interval, share_variance, wilson_interval
 from affectome.interpretation._rules import (
     Floats,
@@ -348,7 +348,8 @@ def shuffled_baseline(
     """What ratings without any structure score when labelled by their own maximum: how circular such labels are.
 
     In every shuffle each rating column is shuffled over stimuli on its own, each stimulus is labelled by its new
-    largest rating, and the shuffled ratings are classified by these labels.
+    largest rating, and the shuffled ratings are classified by these labels. Those whose new ratings are the same in
+    every category have none and are left out.
 
     Parameters
     ----------
@@ -381,7 +382,7 @@ def shuffled_baseline(
     for one in np.random.SeedSequence(seed).spawn(n_shuffles):
         shuffle, resolve, folds = (int(state) for state in one.generate_state(3))
         shuffled = column_shuffled(ratings, seed=shuffle)
-        labels = top_categories(shuffled, ties=ties, seed=resolve).labels
+        labels = resolved_categories(shuffled, ties=ties, seed=resolve).labels
         data = labelled_points(shuffled, labels, most_common=most_common, exclude=exclude)
         data.check_top(top)
         order = data.shuffled(np.random.default_rng(folds))

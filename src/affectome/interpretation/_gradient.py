@@ -180,7 +180,9 @@ def gradient_references(ratings: pd.DataFrame, *, seed: int) -> dict[str, pd.Dat
     dict of spaces over the same stimuli
         ``"ratings"``: the ratings themselves, blended by construction. ``"one rater"``: every stimulus lies at one
         category, drawn with its ratings as probabilities: clusters, with labels that err. ``"one-hot labels"``: every
-        stimulus lies at its top category, so that a position within a category follows nothing.
+        stimulus lies at its top category, so that a position within a category follows nothing. A stimulus
+        rated the same in all categories has none and lies at the origin there (one rated 0 in all also in
+        ``"one rater"``); the test leaves it out.
 
     Examples
     --------
@@ -195,7 +197,7 @@ def gradient_references(ratings: pd.DataFrame, *, seed: int) -> dict[str, pd.Dat
     drawn = np.random.default_rng(named_seed(seed, "rater")).random((len(values), 1))
     cumulative = values.cumsum(axis=1)
     seen = (cumulative <= drawn * cumulative[:, -1:]).sum(axis=1)
-    one_hot = np.eye(values.shape[1])
+    one_hot = np.vstack([np.eye(values.shape[1]), np.zeros(values.shape[1])])  # the last row is no category
 
     def space(rows: Floats) -> pd.DataFrame:
         return as_space(pd.DataFrame(rows, index=checked.index, columns=checked.columns))
@@ -203,7 +205,7 @@ def gradient_references(ratings: pd.DataFrame, *, seed: int) -> dict[str, pd.Dat
     return {
         "ratings": checked,
         "one rater": space(one_hot[seen]),
-        "one-hot labels": space(one_hot[checked.columns.get_indexer(pd.Index(labels))]),
+        "one-hot labels": space(one_hot[checked.columns.get_indexer(pd.Index(labels.reindex(checked.index)))]),
     }
 
 
@@ -216,13 +218,8 @@ def _shares(ratings: pd.DataFrame) -> pd.DataFrame:
         raise InputError(
             "some are negative, but shares of raters are wanted", source="the ratings", remedy="give category shares"
         )
-    empty = np.flatnonzero(values.sum(axis=1) == 0)
-    if len(empty):
-        raise InputError(
-            f"{len(empty)} stimuli have no category above 0 ({cut_short(checked.index[empty])})",
-            source="the ratings",
-            remedy="leave them out",
-        )
+    if not values.any():
+        raise InputError("no stimulus has a category above 0", source="the ratings", remedy="give the shares of raters")
     return checked
 
 
@@ -244,8 +241,8 @@ def category_gradients(
 
     A stimulus is labelled with its highest rating and placed on the lines from the centroid of its category, computed
     without it, to the centroid of every other (Euclidean; bring features onto one scale first). Stimuli whose highest
-    rating is shared by several categories are left out: a label drawn for them would be wrong as often as right, and
-    wrong labels look like a gradient.
+    rating is shared by several categories, or all, are left out: a label drawn for them would be wrong as often as
+    right, and wrong labels look like a gradient.
 
     Parameters
     ----------

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from affectome.behavior import RSMAgreement
+from affectome.plotting._lettering import drawable
 from affectome.plotting._style import OKABE_ITO, PAGE_WIDTH, house_style
 
 __all__ = ["plot_rsm"]
@@ -42,6 +43,7 @@ def plot_rsm(
         Ids in the order drawn, such as :func:`affectome.behavior.rsm_order` gives; by default that of `measured`.
     groups : Series, index stimulus ids
         What lies together in that order; groups are set apart by lines, and those that take enough room are named.
+        Stimuli without one have no name.
     ordered_by
         What the order follows, for the label of the axes.
     """
@@ -64,7 +66,7 @@ def plot_rsm(
             ax.set_xlabel(label, fontsize=7)
             ax.spines[:].set_visible(False)
         if groups is not None:
-            _draw_groups(left, middle, groups[ids].astype(str).tolist())
+            _draw_groups(left, middle, groups.reindex(ids).fillna("").astype(str).tolist())
         bar = figure.colorbar(image, cax=middle.inset_axes((1.04, 0, 0.05, 1)))
         bar.set_label("Share kept together")
         bar.outline.set_visible(False)
@@ -81,7 +83,9 @@ def _draw_groups(left: Axes, middle: Axes, groups: list[str]) -> None:
             ax.axhline(edge - 0.5, color="white", linewidth=0.4)
             ax.axvline(edge - 0.5, color="white", linewidth=0.4)
     room = [(start, stop) for start, stop in pairwise(edges) if stop - start >= 0.055 * n]
-    left.set_yticks([(start + stop - 1) / 2 for start, stop in room], labels=[groups[start] for start, _ in room])
+    left.set_yticks(
+        [(start + stop - 1) / 2 for start, stop in room], labels=[drawable(groups[start]) for start, _ in room]
+    )
     left.tick_params(length=0)
 
 
