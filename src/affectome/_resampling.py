@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Iterator
 from typing import Literal
 
@@ -18,9 +20,13 @@ __all__ = [
     "check_permutations",
     "defined_interval",
     "false_discovery_rate",
+    "needed_permutations",
     "percentile_interval",
     "permutation_p",
+    "warn_of_resolution",
 ]
+
+logger = logging.getLogger(__name__)
 
 _BLOCK = 64  # draws made at once: a block fits into memory, and its size belongs to the seed
 
@@ -126,3 +132,36 @@ def false_discovery_rate(p: ArrayLike) -> NDArray[np.float64]:
     if known.any():
         q[known] = stats.false_discovery_control(given[known], method="bh")
     return q
+
+
+def needed_permutations(p: ArrayLike, n_permutations: int, alpha: float) -> int:
+    """How many permutations the q of a table of p need to fall below `alpha`; 0 where these are enough.
+
+    They are too few where no q falls below it although some p are the least that so many permutations can give, or
+    where none could.
+
+    Examples
+    --------
+    >>> needed_permutations([0.05, 0.4, 0.9], 19, 0.05), needed_permutations([0.001, 0.4, 0.9], 999, 0.05)
+    (60, 0)
+    """
+    known = np.asarray(p, np.float64)
+    known = known[~np.isnan(known)]
+    least = 1 / (n_permutations + 1)
+    reached = int((known <= 1.5 * least).sum())
+    if not len(known) or (reached == 0 and least < alpha) or false_discovery_rate(known).min() < alpha * (1 - 1e-9):
+        return 0
+    return math.floor(len(known) / (alpha * max(reached, 1)) + 1e-9)  # one more than that in all: q < alpha
+
+
+def warn_of_resolution(p: ArrayLike, n_permutations: int, alpha: float = 0.05, *, of: str = "") -> None:
+    """Say how many permutations are needed where these are too few for any q of a table to fall below `alpha`."""
+    needed = needed_permutations(p, n_permutations, alpha)
+    if needed:
+        logger.warning(
+            "%d permutations are too few: no q%s falls below %g, though smaller p may be hidden; use at least %s.",
+            n_permutations,
+            f" of {of}" if of else "",
+            alpha,
+            f"{needed:,}",
+        )

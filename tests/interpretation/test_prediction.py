@@ -118,6 +118,18 @@ def test_copies_leak_unless_they_share_a_group_or_are_excluded():
     assert (grouped["r_high"] - grouped["r_low"]).mean() > 0.4
 
 
+def test_too_few_permutations_say_once_how_many_are_needed(space, ratings, caplog):
+    settings = {"n_repeats": 1, "seed": 0}
+    assert (predict_ratings(space, ratings, n_permutations=19, **settings).ratings["q"].dropna() >= 0.05).all()
+    compare_predictions({"a": space, "b": space}, ratings, reference="a", n_permutations=19, **settings)
+    assert len(caplog.messages) == 2
+    assert all(said.startswith("19 permutations are too few: no q of the pred") for said in caplog.messages)
+    needed = int(caplog.messages[0].split()[-1].rstrip("."))
+    caplog.clear()
+    enough = predict_ratings(space, ratings, n_permutations=needed, **settings)
+    assert enough.ratings["q"].min() < 0.05 and enough.components["q"].min() < 0.05 and not caplog.messages
+
+
 def test_permutation_moves_whole_groups_among_those_of_their_size():
     group = np.array([0, 0, 1, 2, 2, 3, 4, 4])
     rng = np.random.default_rng(0)

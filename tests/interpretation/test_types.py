@@ -102,6 +102,33 @@ def test_type_needs_both_a_small_q_and_the_minimum(result):
     np.testing.assert_allclose(table[["q_categories", "q_dimensions"]].to_numpy().ravel(), expected)
 
 
+@pytest.mark.parametrize(
+    ("n_permutations", "n_subsamples", "message"),
+    [
+        (19, 0, "19 permutations are too few: no q of the types falls below 0.05, though smaller p may be hidden; use"),
+        (60, 2, "60 permutations are too few for subsamples, which get a quarter of them: no q falls below 0.05 there"),
+        (60, 0, None),
+        (400, 2, None),
+    ],
+)
+def test_too_few_permutations_say_how_many_are_needed(planted, caplog, n_permutations, n_subsamples, message):
+    space, ratings = planted
+    few = space.iloc[:, :15]  # all have a type
+    settings = {"n_subsamples": n_subsamples, "n_repeats": 1, "seed": 0}
+    got = component_types(few, ratings, n_permutations=n_permutations, **settings)
+    if message is None:
+        assert not caplog.messages
+        return
+    (said,) = caplog.messages
+    assert said.startswith(message)
+    assert (got.shares["n"]["unassigned"] == 15) == (n_subsamples == 0)
+    assert (got.components["recurs"] == 0).all() or n_subsamples == 0
+    caplog.clear()
+    needed = 2 * int(said.split()[-1].rstrip("."))  # with more, fewer p are the least there can be
+    enough = component_types(few, ratings, n_permutations=needed, **settings)
+    assert not caplog.messages and enough.shares["n"]["unassigned"] < 15
+
+
 def test_threshold_rule_is_the_largest_significant_correlation_of_each_family(result, planted):
     space, ratings = planted
     strongest = pd.DataFrame(
@@ -163,6 +190,12 @@ def test_copies_leak_unless_they_share_a_group():
 
 
 # The rules on columns whose type is known
+
+
+def test_rules_scored_with_too_few_permutations_say_so_once(planted, caplog):
+    score_type_rules(planted[1], n_permutations=9, seed=0)
+    (said,) = caplog.messages
+    assert said.startswith("9 permutations are too few: no q of the rules of types falls below 0.05")
 
 
 def test_rules_are_scored_on_the_ratings_themselves():

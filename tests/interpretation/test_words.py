@@ -284,7 +284,7 @@ def test_a_null_too_short_to_find_anything_is_said(caplog):
     shares[:5, 0] = 1.0
     with caplog.at_level(logging.WARNING, logger="affectome"):
         distinctive_words(space_of(np.arange(100) < 5), counts_of(shares), n_permutations=19, seed=0)
-    assert "does not survive the correction; use more permutations" in caplog.text
+    assert "19 permutations are too few: no q of the words falls below 0.05" in caplog.text
 
 
 @pytest.mark.parametrize(

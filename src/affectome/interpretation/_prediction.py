@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from affectome._progress import Progress, silent
-from affectome._resampling import check_level, check_permutations, false_discovery_rate, permutation_p
+from affectome._resampling import (
+    check_level,
+    check_permutations,
+    false_discovery_rate,
+    needed_permutations,
+    permutation_p,
+    warn_of_resolution,
+)
 from affectome._tables import cut_short
 from affectome.errors import InputError
 from affectome.interpretation._correlations import rating_labels
@@ -128,7 +135,7 @@ def predict_ratings(
         Scores are pooled over folds and averaged over repeats with other folds. The penalty of each target is chosen
         on the training folds (nested); standardisation is done on them alone.
     n_permutations
-        Of the test.
+        Of the test. A warning says how many are needed where no q can fall below .05 with these.
     level
         Of the intervals.
     groups : mapping from id to group
@@ -176,7 +183,9 @@ def predict_ratings(
     group = group_codes(space.index.tolist(), groups)
     check_folds(len(group), n_folds, n_repeats)
     with threadpool_limits(1):  # the matrices are small: threads of a BLAS would wait for one another
-        return _predict(space, rated, labels, family, group, settings, seed, progress)[0]
+        found = _predict(space, rated, labels, family, group, settings, seed, progress)[0]
+    _warn_of_resolution([found.ratings, found.components], n_permutations)
+    return found
 
 
 def compare_predictions(
@@ -249,6 +258,7 @@ def compare_predictions(
                 progress(k * total + done, len(spaces) * total, detail=name)
 
             found[name] = _predict(space, rated, labels, family, group, settings, seed, told)
+    _warn_of_resolution([prediction.ratings for prediction, _ in found.values()], n_permutations, alpha)
     table = _differences(found, reference, margin, alpha, level)
     lacking = table["lacking"].unstack("system").loc[labels, list(spaces)]
     predictions = {name: prediction for name, (prediction, _) in found.items()}
@@ -261,6 +271,13 @@ def _checked(n_folds: int, n_repeats: int, n_permutations: int, level: float) ->
     check_level(level)
     check_permutations(n_permutations)
     return _Settings(n_folds, n_repeats, n_permutations, level)
+
+
+def _warn_of_resolution(tables: Sequence[pd.DataFrame], n_permutations: int, alpha: float = 0.05) -> None:
+    """One warning, of the table that needs most."""
+    tested = [table["p"].to_numpy(np.float64) for table in tables]
+    most = max(tested, key=lambda p: needed_permutations(p, n_permutations, alpha))
+    warn_of_resolution(most, n_permutations, alpha, of="the predictions")
 
 
 def _aligned(

@@ -9,11 +9,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from affectome._progress import Progress, silent
-from affectome._resampling import check_level, check_permutations, false_discovery_rate, permutation_p
+from affectome._resampling import (
+    check_level,
+    check_permutations,
+    false_discovery_rate,
+    permutation_p,
+    warn_of_resolution,
+)
 from affectome._seeds import named_seed
 from affectome.errors import InputError
 from affectome.interpretation._correlations import correlate_components, unit_columns
-from affectome.interpretation._words import least_stimuli, warn_of_resolution
+from affectome.interpretation._words import least_stimuli
 from affectome.spaces import align
 
 __all__ = ["TermCorrelations", "term_correlations"]
@@ -118,7 +124,7 @@ def term_correlations(
         if np.isfinite(column).all():
             p[k] = permutation_p(r[k], column[order] @ y, tail="two-sided")
         progress(k + 1, x.shape[1])
-    warn_of_resolution(p, n_permutations)
+    warn_of_resolution(p, n_permutations, of="the terms")
     names = pd.Index(common.columns, name="term")
     components = pd.Index([str(name) for name in left.columns], name="component")
 

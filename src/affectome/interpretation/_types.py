@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,13 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from affectome._progress import Progress, silent
-from affectome._resampling import check_level, check_permutations, false_discovery_rate
+from affectome._resampling import (
+    check_level,
+    check_permutations,
+    false_discovery_rate,
+    needed_permutations,
+    warn_of_resolution,
+)
 from affectome._tables import cut_short
 from affectome.errors import InputError
 from affectome.interpretation._correlations import rating_labels
@@ -29,6 +36,8 @@ from affectome.spaces import align
 
 __all__ = ["TYPES", "ComponentTypes", "TypeRuleScores", "component_types", "score_type_rules"]
 
+logger = logging.getLogger(__name__)
+
 Floats = NDArray[np.float64]
 Places = NDArray[np.intp]
 
@@ -38,6 +47,7 @@ TYPES = ("categorical", "dimensional", "hybrid", "unassigned")
 _MINIMA = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1)
 _TAUS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
 _SUBSAMPLE = 0.8
+_TESTED = ["p_categories", "p_dimensions"]
 _FEWER = 4  # a subsample is tested with a quarter of the flips
 
 
@@ -139,7 +149,8 @@ def component_types(
         Held-out R2 is pooled over folds and averaged over repeats with other folds. Penalty and weights of the
         families are chosen on the training folds; standardisation is done on them alone.
     n_permutations
-        Sign flips of the test.
+        Sign flips of the test. A warning says how many are needed where no q can fall below `alpha` with these, or
+        with the quarter of them that a subsample gets.
     n_subsamples
         Random 80% of the stimuli on which the whole typing is done again (one repeat,
         a quarter of the flips); 0 leaves that out.
@@ -207,6 +218,7 @@ def component_types(
         table, unique, q = _typed(
             y, (first, second), group, (n_folds, n_repeats, n_permutations, level), (by_fold, by_sign), names
         )
+        _warn_of_resolution(table, n_permutations, flips if n_subsamples else None, alpha)
         progress(2, total, detail="types")
         for k, source in enumerate(by_subsample.spawn(n_subsamples)):
             drawn[k] = _subsample_types(y, first, second, group, n_folds, flips, minimum, alpha, source)
@@ -284,14 +296,18 @@ def score_type_rules(
     sources = np.random.SeedSequence(seed).spawn(len(labels) + 1)
     rows, unique, p = [], np.empty((len(labels), 2)), np.empty((len(labels), 2))
     with threadpool_limits(1):
-        _, kept_unique, kept_q = _typed(every, families, group, settings, sources[-1].spawn(2), index)
+        whole, kept_unique, kept_q = _typed(every, families, group, settings, sources[-1].spawn(2), index)
         for k in range(len(labels)):
             parts = list(families)
             place = k - truth[k] * families[0].shape[1]
             parts[truth[k]] = np.delete(parts[truth[k]], place, axis=1)
             row, unique[k : k + 1], _ = _typed(every[:, [k]], parts, group, settings, sources[k].spawn(2), index[[k]])
-            p[k] = row[["p_categories", "p_dimensions"]].to_numpy()[0]
+            p[k] = row[_TESTED].to_numpy()[0]
             rows.append(row)
+    both = max(
+        (p, whole[_TESTED].to_numpy(np.float64)), key=lambda one: needed_permutations(one, n_permutations, alpha)
+    )
+    warn_of_resolution(both, n_permutations, alpha, of="the rules of types")
     left_out = _by_unique(unique, false_discovery_rate(p), minimum, alpha)
     kept = _by_unique(kept_unique, kept_q, minimum, alpha)
     own = _by_threshold(every, families, alpha, taus=(tau,))[tau]
@@ -313,6 +329,23 @@ def score_type_rules(
     index_of = pd.MultiIndex.from_tuples(scored, names=["rule", "own_column", "family"])
     scores = pd.DataFrame(list(scored.values()), index=index_of, columns=[*TYPES, "correct"])
     return TypeRuleScores(scores, table, float(tau), float(minimum), len(group))
+
+
+def _warn_of_resolution(table: pd.DataFrame, n_permutations: int, flips: int | None, alpha: float) -> None:
+    """Say how many permutations are needed: of all stimuli, else of the subsamples."""
+    p = table[_TESTED].to_numpy(np.float64)
+    warn_of_resolution(p, n_permutations, alpha, of="the types")
+    if flips is None or needed_permutations(p, n_permutations, alpha):
+        return
+    needed = needed_permutations(np.maximum(p, 1 / (flips + 1)), flips, alpha)
+    if needed:
+        logger.warning(
+            "%d permutations are too few for subsamples, which get a quarter of them: no q falls below %g there and no "
+            "type recurs; use at least %s.",
+            n_permutations,
+            alpha,
+            f"{_FEWER * needed:,}",
+        )
 
 
 def _check_rule(minimum: float, alpha: float) -> None:

@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 from scipy import sparse, stats
 
 from affectome._progress import Progress, silent
-from affectome._resampling import check_level, check_permutations, false_discovery_rate, permutation_p
+from affectome._resampling import (
+    check_level,
+    check_permutations,
+    false_discovery_rate,
+    permutation_p,
+    warn_of_resolution,
+)
 from affectome._seeds import named_seed
 from affectome._tables import cut_short
 from affectome.errors import InputError
@@ -38,7 +44,6 @@ __all__ = [
     "foregrounds",
     "indicator",
     "least_stimuli",
-    "warn_of_resolution",
 ]
 
 #: English words that tie a sentence together and say nothing of what it is about.
@@ -310,7 +315,7 @@ def distinctive_words(
     with np.errstate(invalid="ignore", divide="ignore"):
         z = np.where(se == 0, 0.0, log_odds / se)  # a word in every caption there is
     p = _membership_p(odds, log_odds, sizes, n_permutations, named_seed(seed, "distinctive words"), progress)
-    warn_of_resolution(p, n_permutations)
+    warn_of_resolution(p, n_permutations, of="the words")
     components = pd.Index([str(name) for name in aligned.columns], name="component")
 
     def table(values: NDArray[Any]) -> pd.DataFrame:
@@ -498,17 +503,3 @@ def _membership_p(
                 p[row, columns] = permutation_p(observed[row, columns], null)
             progress(at * len(starts) + k + 1, len(different) * len(starts))
     return p
-
-
-def warn_of_resolution(p: NDArray[np.float64], n_permutations: int, alpha: float = 0.05) -> None:
-    """Say where a longer null could find more: the least p that can be had does not survive the correction."""
-    least = 1 / (n_permutations + 1)
-    reached = int((p <= least * 1.5).sum())
-    if reached and least * np.isfinite(p).sum() / reached > alpha:
-        logger.warning(
-            "%d of %d tests reached the least p that %d permutations can give, and it does not survive the correction; "
-            "use more permutations.",
-            reached,
-            np.isfinite(p).sum(),
-            n_permutations,
-        )
