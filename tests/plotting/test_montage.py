@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
@@ -98,6 +99,13 @@ def test_text_is_large_enough_and_nothing_lies_over_something_else(top, pictured
             assert width < 1 or height < 3  # boxes are as high as the highest letters, and a little more
     paths = save_figure(figure, tmp_path, "top", ("png", "svg", "pdf"))
     assert all(path.stat().st_size > 1000 for path in paths)
+
+
+def test_bars_and_rules_take_the_colour_that_is_given(top):
+    axes = plot_top_stimuli(top, colour="#009E73").axes[0]
+    bars = [patch for patch in axes.patches if patch.get_gid() == "bar"]
+    assert bars and {to_hex(bar.get_facecolor()) for bar in bars} == {"#009e73"}
+    assert {to_hex(line.get_color()) for line in axes.lines if line.get_gid() == "rule"} == {"#009e73"}
 
 
 def test_captions_of_several_components_stand_beside_each_other(top):

@@ -1,12 +1,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import same_color
+from matplotlib.colors import same_color, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from affectome.interpretation import TYPES, ComponentTypes
 from affectome.plotting import COLUMN_WIDTH, PAGE_WIDTH, PUBLISHED_TYPES, plot_component_types, plot_variance_partition
+from affectome.plotting._style import OKABE_ITO
 from affectome.plotting._types import TYPE_COLOURS
 
 
@@ -43,6 +44,13 @@ def test_segments_are_the_shares_in_the_order_of_the_types(results):
     assert [part[:3] for part in segments] == [(0, 0, 0.5), (0, 0.5, 0.3), (0, 0.8, 0.2), (1, 0, 0.97), (1, 0.97, 0.03)]
     kinds = ["categorical", "hybrid", "unassigned", "dimensional", "unassigned"]
     assert all(same_color(part[3], TYPE_COLOURS[kind]) for part, kind in zip(segments, kinds, strict=True))
+
+
+def test_no_type_has_a_colour_of_a_system_and_all_differ_in_lightness():
+    greys = [to_rgb(colour) for colour in TYPE_COLOURS.values()]
+    assert all(red == green == blue for red, green, blue in greys)
+    assert np.diff(sorted(grey[0] for grey in greys)).min() > 0.15
+    assert not set(greys) & {to_rgb(colour) for colour in OKABE_ITO}
 
 
 def test_numbers_stand_where_there_is_room(results):

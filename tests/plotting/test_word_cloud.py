@@ -13,7 +13,15 @@ from matplotlib.text import Text
 from matplotlib.textpath import TextPath
 
 from affectome.errors import EnvironmentFailure, InputError
-from affectome.plotting import COLUMN_WIDTH, PAGE_WIDTH, lay_out_words, plot_word_cloud, plot_word_clouds, save_figure
+from affectome.plotting import (
+    COLUMN_WIDTH,
+    PAGE_WIDTH,
+    lay_out_words,
+    plot_word_cloud,
+    plot_word_clouds,
+    save_figure,
+    system_colours,
+)
 from affectome.plotting._lettering import drawable, ink, shortened, wrapped
 
 pytest.importorskip("wordcloud", reason="needs affectome[words]")
@@ -104,6 +112,14 @@ def test_the_figure_shows_the_words_as_text_in_two_colours():
     assert drawn(figure, "note")[0].get_text() == "− and vermilion: negative"
     assert drawn(figure, "name")[0].get_text() == "What it follows"
     assert drawn(plot_word_cloud(WEIGHTS.abs()), "note")[0].get_text() == ""
+
+
+def test_words_take_the_colour_that_is_given_dark_enough_to_read():
+    given = system_colours(["human_dimension"])["human_dimension"]
+    for figure in (plot_word_cloud(WEIGHTS, colour=given), plot_word_clouds({"a": WEIGHTS}, colour=given)):
+        colours = {word.get_text()[:1] == "−": word.get_color() for word in drawn(figure, "word")}
+        assert colours == {False: "#9e6d00", True: "0.35"}
+        assert drawn(figure, "note")[0].get_text() == "− and grey: negative"
 
 
 def test_a_page_has_one_cloud_per_component_below_its_name():

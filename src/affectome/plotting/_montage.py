@@ -51,6 +51,7 @@ def plot_top_stimuli(
     names: Mapping[str, str] | None = None,
     title: str | None = None,
     columns: int | None = None,
+    colour: str | None = None,
     ax: Axes | None = None,
 ) -> Figure:
     """Draw the strongest stimuli of components, the strongest at the upper left.
@@ -73,6 +74,9 @@ def plot_top_stimuli(
     columns
         Pictures beside each other, by default 8, and 4 for a single component; with captions alone, components
         beside each other, by default 1.
+    colour
+        Of the bars and of the line below each name, for example a system's from :func:`system_colours`; by default
+        light blue and grey.
     ax
         Axes to draw into; by default a figure of page width.
 
@@ -113,9 +117,9 @@ def plot_top_stimuli(
         room = (width - 2 * _PAD - (beside - 1) * _BETWEEN) / beside
         for k, (name, rows) in enumerate(blocks.items()):
             left = _PAD + k % beside * (room + _BETWEEN)
-            _header(ax, (names or {}).get(name, name), rows, (left, top), room)
+            _header(ax, (names or {}).get(name, name), rows, (left, top), room, colour or "0.8")
             if thumbnails is None or tile is None:
-                _lines(ax, rows, (left, top - _HEAD), room)
+                _lines(ax, rows, (left, top - _HEAD), room, colour or OKABE_ITO[5])
             else:
                 _tiles(ax, rows, thumbnails, top - _HEAD, tile, across)
             if k % beside == beside - 1:
@@ -139,18 +143,18 @@ def _tile_height(tile: float) -> float:
     return 0.75 * (tile - _GAP) + (1 + _CAPTION_LINES) * _LINE + _GAP
 
 
-def _header(ax: Axes, name: str, rows: pd.DataFrame, corner: tuple[float, float], width: float) -> None:
+def _header(ax: Axes, name: str, rows: pd.DataFrame, corner: tuple[float, float], width: float, colour: str) -> None:
     left, top = corner
     fact = f"these {len(rows)}: {100 * rows['cumulative'].iloc[-1]:.1f}% of its weight" if len(rows) else ""
     room = width - 6 - ink(fact, _TEXT)[0] if fact else width
     ax.text(left, top - 3, shortened(drawable(name), room, _NAME), fontsize=_NAME, va="top", gid="name")
     ax.text(left + width, top - 3.5, fact, fontsize=_TEXT, va="top", ha="right", color="0.35", gid="share")
-    ax.plot([left, left + width], [top - 13] * 2, color="0.8", linewidth=0.5)
+    ax.plot([left, left + width], [top - 13] * 2, color=colour, linewidth=0.5, gid="rule")
     if not len(rows):
         ax.text(left, top - _HEAD - 1, "no stimulus has a weight", fontsize=_TEXT, va="top", color="0.35", gid="none")
 
 
-def _lines(ax: Axes, rows: pd.DataFrame, corner: tuple[float, float], width: float) -> None:
+def _lines(ax: Axes, rows: pd.DataFrame, corner: tuple[float, float], width: float, colour: str) -> None:
     """One line per stimulus: bar, weight and id, caption."""
     if rows.empty:
         return
@@ -163,15 +167,15 @@ def _lines(ax: Axes, rows: pd.DataFrame, corner: tuple[float, float], width: flo
     lengths = bar * rows["weight"].to_numpy() / rows["weight"].iloc[0]
     for k, (label, weight, length, caption) in enumerate(zip(labels, weights, lengths, rows["caption"], strict=True)):
         middle = top - (k + 0.5) * (_LINE + 1)
-        ax.add_patch(Rectangle((left, middle - 2.5), length, 5, color=OKABE_ITO[5], linewidth=0, gid="bar"))
+        ax.add_patch(Rectangle((left, middle - 2.5), length, 5, color=colour, linewidth=0, gid="bar"))
         excerpt = shortened(drawable(str(caption)), left + width - begins, _TEXT)
         for x, text, side, part in (
             (ends, weight, "right", "weight"),
             (ends + 6, label, "left", "id"),
             (begins, excerpt, "left", "caption"),
         ):
-            colour = "0.35" if part == "weight" else "black"
-            ax.text(x, middle, text, fontsize=_TEXT, va="center_baseline", ha=side, color=colour, gid=part)
+            shade = "0.35" if part == "weight" else "black"
+            ax.text(x, middle, text, fontsize=_TEXT, va="center_baseline", ha=side, color=shade, gid=part)
 
 
 def _tiles(

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from affectome._files import atomic_path
@@ -68,6 +70,23 @@ def system_colours(systems: Sequence[str]) -> dict[str, str]:
     new = [name for name in systems if name not in _KNOWN]
     given = {name: free[k % len(free)] for k, name in enumerate(new)}
     return {name: _KNOWN.get(name) or given[name] for name in systems}
+
+
+def legible_colour(colour: str) -> str:
+    """The colour, darkened until small text in it stands out from white by 4.5 to 1 (WCAG 2).
+
+    Examples
+    --------
+    >>> legible_colour("#0072B2"), legible_colour("#E69F00")
+    ('#0072b2', '#9e6d00')
+    """
+    rgb = np.array(to_rgb(colour))
+    for darker in np.linspace(1, 0, 201):
+        part = darker * rgb
+        linear = np.where(part <= 0.04045, part / 12.92, ((part + 0.055) / 1.055) ** 2.4)
+        if 1.05 / (linear @ [0.2126, 0.7152, 0.0722] + 0.05) >= 4.5:
+            break
+    return to_hex(part)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from affectome.errors import EnvironmentFailure, InputError
 from affectome.plotting._lettering import REPLACEMENT, drawable, font_file, ink, shortened
-from affectome.plotting._style import COLUMN_WIDTH, OKABE_ITO, PAGE_WIDTH, figure_of, house_style
+from affectome.plotting._style import COLUMN_WIDTH, OKABE_ITO, PAGE_WIDTH, figure_of, house_style, legible_colour
 
 __all__ = ["PlacedWord", "lay_out_words", "plot_word_cloud", "plot_word_clouds"]
 
@@ -28,6 +28,7 @@ _SLACK = 1.03  # letters on the grid may be a little wider than their outlines
 _PAD = 2.0
 #: By whether the weight is negative; vermilion as dark as small text needs.
 _COLOURS = {False: OKABE_ITO[0], True: "#B34700"}
+_OTHER = "0.35"  # of negative weights beside a colour that was given
 
 
 @dataclass(frozen=True)
@@ -192,6 +193,7 @@ def plot_word_cloud(
     title: str | None = None,
     max_words: int = 40,
     seed: int = 0,
+    colour: str | None = None,
     ax: Axes | None = None,
 ) -> Figure:
     """Draw words in the size of their weights.
@@ -207,6 +209,9 @@ def plot_word_cloud(
         The words of largest absolute weight.
     seed
         Moves the words about. The same input gives the same picture.
+    colour
+        Of words of positive weight, for example a system's from :func:`system_colours`; darkened as far as small
+        text needs. Negative ones are grey then.
     ax
         Axes to draw into; by default a figure of column width.
 
@@ -215,7 +220,7 @@ def plot_word_cloud(
     matplotlib Figure
     """
     shown = f"{title}" if title else "words"
-    return _draw({shown: weights}, {shown: title or ""}, None, 1, max_words, seed, ax, (COLUMN_WIDTH, 2.4))
+    return _draw({shown: weights}, {shown: title or ""}, None, 1, max_words, seed, ax, (COLUMN_WIDTH, 2.4), colour)
 
 
 def plot_word_clouds(
@@ -226,6 +231,7 @@ def plot_word_clouds(
     columns: int = 5,
     max_words: int = 15,
     seed: int = 0,
+    colour: str | None = None,
     ax: Axes | None = None,
 ) -> Figure:
     """Draw one small word cloud per component, on one page.
@@ -245,6 +251,8 @@ def plot_word_clouds(
         Words of largest absolute weight in each cloud.
     seed
         Moves the words about.
+    colour
+        As in :func:`plot_word_cloud`.
     ax
         Axes to draw into; by default a figure of page width.
 
@@ -257,7 +265,7 @@ def plot_word_clouds(
     titles = {name: (names or {}).get(name, name) for name in clouds}
     columns = min(columns, len(clouds))
     rows = -(-len(clouds) // columns)
-    return _draw(clouds, titles, title, columns, max_words, seed, ax, (PAGE_WIDTH, 0.45 + 1.3 * rows))
+    return _draw(clouds, titles, title, columns, max_words, seed, ax, (PAGE_WIDTH, 0.45 + 1.3 * rows), colour)
 
 
 def _draw(
@@ -269,6 +277,7 @@ def _draw(
     seed: int,
     ax: Axes | None,
     size: tuple[float, float],
+    colour: str | None,
 ) -> Figure:
     """Clouds in rows, in axes whose unit is the point."""
     with house_style():
@@ -280,13 +289,15 @@ def _draw(
         tile = (width / columns, (height - head - foot) / rows)
         shown = possible = 0
         negative = False
+        colours = _COLOURS if colour is None else {False: legible_colour(colour), True: _OTHER}
         for k, (name, weights) in enumerate(clouds.items()):
             left, top = k % columns * tile[0] + _PAD, height - head - k // columns * tile[1]
-            words = _draw_one(ax, weights, titles[name], (left, top), (tile[0] - 2 * _PAD, tile[1]), max_words, seed)
+            room = (tile[0] - 2 * _PAD, tile[1])
+            words = _draw_one(ax, weights, titles[name], (left, top), room, max_words, seed, colours)
             shown, possible = shown + len(words), possible + min(max_words, int((weights != 0).sum()))
             negative |= any(word.weight < 0 for word in words)
         notes = [f"{shown:,} of {possible:,} words shown"] if shown < possible else []
-        notes += ["− and vermilion: negative"] if negative else []
+        notes += [f"− and {'vermilion' if colour is None else 'grey'}: negative"] if negative else []
         notes += ["sizes compare within a cloud"] if len(clouds) > 1 else []
         note = shortened("; ".join(notes), width - 2 * _PAD, SMALLEST)
         ax.text(_PAD, 3, note, fontsize=SMALLEST, color="0.35", gid="note")
@@ -301,6 +312,7 @@ def _draw_one(
     size: tuple[float, float],
     max_words: int,
     seed: int,
+    colours: Mapping[bool, str],
 ) -> list[PlacedWord]:
     """One cloud below its title; `corner` is the upper left one."""
     (left, top), (width, height) = corner, size
@@ -317,7 +329,7 @@ def _draw_one(
     words = lay_out_words(weights, width, height, max_words=max_words, seed=seed)
     for word in words:
         ax.text(left + word.left, top - height + word.baseline, word.text, fontsize=word.size,
-                color=_COLOURS[word.weight < 0], ha="left", va="baseline", gid="word")  # fmt: skip
+                color=colours[word.weight < 0], ha="left", va="baseline", gid="word")  # fmt: skip
     return words
 
 
