@@ -233,5 +233,20 @@ def test_dots_and_numbers_show_how_diagonal_each_map_is():
     assert not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])
 
 
+def test_every_family_has_a_panel_unless_one_is_chosen():
+    one = map_of(0.94, 0.12, 29, 18.86)
+    both = pd.concat([one.families, one.families.assign(diagonal=0.4).set_axis(["dimension"])])
+    maps = {name: dataclasses.replace(one, families=both) for name in ("human_category", "language", "mllm")}
+    figure = plot_rating_maps(maps, title="Maps")
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["Ratings: category", "Ratings: dimension"]
+    assert [ax.collections[0].get_offsets()[0, 0] for ax in figure.axes] == [0.94, 0.4]
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for ax in figure.axes for text in [*ax.texts, ax.title, *ax.get_xticklabels()]]
+    boxes = [box for box in boxes if box.width]
+    assert not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])
+    assert len(plot_rating_maps(maps, family="dimension").axes) == 1
+    assert plot_rating_maps(maps, ax=Figure().add_subplot()).axes[0].get_title(loc="left") == "Ratings: category"
+
+
 def test_widths_are_those_of_journal_columns():
     assert pytest.approx((89, 183), abs=0.5) == (COLUMN_WIDTH * 25.4, PAGE_WIDTH * 25.4)

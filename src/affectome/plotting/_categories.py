@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from affectome.interpretation import CategoryScore, CategoryStructure
+from affectome.plotting._lettering import drawable, drawable_lines
 from affectome.plotting._style import COLUMN_WIDTH, PAGE_WIDTH, figure_of, house_style, new_axes, system_colours
 
 __all__ = ["plot_category_scores", "plot_category_structure", "plot_confusion", "plot_silhouettes"]
@@ -56,11 +57,11 @@ def plot_category_scores(
             null = "labels permuted (95%)" if first else None
             ax.plot([score["null_high"]] * 2, ends, color="0.2", linestyle=":", linewidth=1.2, label=null)
             ax.text(1.02, row, f"{score['value']:.2f}", va="center", fontsize=7)
-        ax.set_yticks(range(len(names)), labels=[(labels or {}).get(name, name) for name in names])
+        ax.set_yticks(range(len(names)), labels=[drawable((labels or {}).get(name, name)) for name in names])
         ax.set_ylim(len(names) - 0.4, -0.6)
         ax.set_xlim(0, 1)
         ax.set_xlabel(f"Own category among the {some['top']} nearest")
-        ax.set_title(title or f"{some['n_classes']} categories, {some['n_stimuli']:,} stimuli")
+        ax.set_title(drawable_lines(title or f"{some['n_classes']} categories, {some['n_stimuli']:,} stimuli"))
         figure_of(ax).legend(loc="outside lower center", ncols=2, frameon=False)
     return figure_of(ax)
 
@@ -123,7 +124,7 @@ def plot_category_structure(
                 ax.plot([shuffled] * 2, ends, color="0.2", linewidth=0.9)
         ax.set_yticks(list(place.values()), labels=[_METHODS[method] for _, method in place])
         for space in spaces:
-            name = (labels or {}).get(space, space)
+            name = drawable((labels or {}).get(space, space))
             circular = " (circular labels)" if rows[space, chosen, methods[0], "plain", k]["circular"] else ""
             ax.text(0.01, place[space, methods[0]] - 0.6, f"{name}{circular}", va="bottom", fontsize=7, weight="bold",
                     color=colours[space])  # fmt: skip
@@ -131,7 +132,7 @@ def plot_category_structure(
         ax.set_xlim(0, 1.01)
         ax.tick_params(axis="y", length=0)
         ax.set_xlabel(f"Own category among the {k} best" if k > 1 else "Own category best")
-        ax.set_title(title or f"{some.n_classes} categories, {some.n_stimuli:,} stimuli")
+        ax.set_title(drawable_lines(title or f"{some.n_classes} categories, {some.n_stimuli:,} stimuli"))
         _explain(ax, k, circular=bool(table["circular"].any()), level=structure.level)
     return figure_of(ax)
 
@@ -169,13 +170,13 @@ def plot_confusion(score: CategoryScore, *, title: str | None = None, ax: Axes |
     with house_style():
         ax = new_axes(ax, (PAGE_WIDTH, 1.6 + 0.15 * n))
         image = ax.imshow(counts / counts.sum(axis=1, keepdims=True), cmap="viridis", vmin=0, vmax=1, aspect="auto")
-        ax.set_yticks(range(n), labels=[f"{name} ({score.classes['n'][name]})" for name in order])
-        ax.set_xticks(range(n), labels=order, rotation=90)
+        ax.set_yticks(range(n), labels=[f"{drawable(name)} ({score.classes['n'][name]})" for name in order])
+        ax.set_xticks(range(n), labels=[drawable(name) for name in order], rotation=90)
         ax.tick_params(length=0)
         ax.set_xlabel("Category that fits best")
         ax.set_ylabel("Own category (stimuli)")
         known = f"{_METHODS[score.method]}: top-1 accuracy {plain:.2f}, balanced {balanced:.2f}"
-        ax.set_title(title or known.capitalize())
+        ax.set_title(drawable_lines(title or known.capitalize()))
         bar = figure_of(ax).colorbar(image, ax=ax, fraction=0.025, pad=0.01)
         bar.set_label("Share of the category's stimuli")
         bar.outline.set_visible(False)
@@ -215,17 +216,17 @@ def plot_silhouettes(
             ax.hlines(y, here["ci_low"], here["ci_high"], color=colours[space], linewidth=0.8)
             faces = [colours[space] if q < 0.05 else "white" for q in here["q"]]
             whole = structure.silhouettes["value"][space, "plain"]
-            name = (labels or {}).get(space, space)
+            name = drawable((labels or {}).get(space, space))
             ax.scatter(here["silhouette"], y, s=9, facecolor=faces, edgecolor=colours[space], linewidths=0.7, zorder=3)
             sign = "\N{MINUS SIGN}" if whole < 0 else ""
             written = f"{name}: {sign}{abs(whole):.2f} in all"
             handles.append(ax.scatter([], [], s=9, color=colours[space], label=written))
         ax.axvline(0, color="0.35", linewidth=0.7)
-        ax.set_yticks(list(place.values()), labels=[f"{name} ({sizes[name]})" for name in place])
+        ax.set_yticks(list(place.values()), labels=[f"{drawable(str(name))} ({sizes[name]})" for name in place])
         ax.set_ylim(len(place) - 0.4, -0.6)
         ax.tick_params(axis="y", length=0)
         ax.set_xlabel("Silhouette (filled: q < .05)")
-        ax.set_title(title or "How apart the categories are")
+        ax.set_title(drawable_lines(title or "How apart the categories are"))
         columns = 1 + (len(spaces) > 3)
         figure_of(ax).legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
     return figure_of(ax)

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from affectome._tables import cut_short
 from affectome.errors import InputError
 from affectome.interpretation import RatingCorrelations, RatingMap, SharesAbove
-from affectome.plotting._lettering import drawable, ink, shortened
+from affectome.plotting._lettering import drawable, drawable_lines, ink, shortened
 from affectome.plotting._style import COLUMN_WIDTH, PAGE_WIDTH, figure_of, house_style, new_axes, system_colours
 
 __all__ = ["plot_rating_correlations", "plot_rating_maps", "plot_shares_above"]
@@ -79,13 +79,13 @@ def plot_rating_correlations(
         ax.tick_params(length=0)
         for spine in ax.spines.values():
             spine.set_visible(False)
-        ax.set_title(title or "Components and ratings")
+        ax.set_title(drawable_lines(title or "Components and ratings"))
         bar = figure_of(ax).colorbar(image, ax=ax, fraction=0.02, pad=0.01)
         bar.set_label("Pearson r")
         said = [f"{result.n_stimuli:,} stimuli; a dot marks q ≥ {alpha:g}"]
         said += [f"italics: {', '.join(families[1:])}"] if len(families) > 1 else []
         said += [f"circular: {', '.join(result.circular)}"] if result.circular else []
-        ax.set_xlabel("; ".join(said), loc="left", color="0.35")
+        ax.set_xlabel(drawable("; ".join(said)), loc="left", color="0.35")
         bar.outline.set_visible(False)
     return figure_of(ax)
 
@@ -131,12 +131,12 @@ def plot_shares_above(
             reach = [table["share"] - table["subsample_low"], table["subsample_high"] - table["share"]]
             reach = [np.maximum(part.to_numpy(), 0) for part in reach]
             ax.errorbar(at, table["share"].to_numpy(np.float64), yerr=reach, color=colours[name], marker="o",
-                        markersize=3, linewidth=1.2, elinewidth=0.9, label=(labels or {}).get(name, name),
+                        markersize=3, linewidth=1.2, elinewidth=0.9, label=drawable((labels or {}).get(name, name)),
                         clip_on=False)  # fmt: skip
         chance = np.max([table["null_high"].to_numpy() for table in tables.values()], axis=0)
         ax.fill_between(edges, 0, chance, color="0.85", zorder=0.5, label=f"unrelated ratings ({some.level:.0%})")
         ax.set(ylim=(0, 1.02), xticks=edges, xlabel="Threshold of |r|", ylabel="Share of components above it")
-        ax.set_title(title or ("All ratings" if shown == "all" else f"Ratings: {shown}"))
+        ax.set_title(drawable_lines(title or ("All ratings" if shown == "all" else f"Ratings: {shown}")))
         figure_of(ax).legend(loc="outside lower center", ncols=2, frameon=False)
     return figure_of(ax)
 
@@ -161,42 +161,59 @@ def plot_rating_maps(
     labels
         What systems are called; by default their names.
     family
-        Whose ratings; by default the first.
+        Whose ratings; by default all families, a panel for each, or the first where `ax` is given.
     title
     ax
         Axes to draw into; by default a figure of page width.
     """
-    names, colours = list(results), system_colours(list(results))
-    family = family or str(_first(results).families.index[0])
+    known = [str(name) for name in _first(results).families.index]
+    shown = [family] if family else known[:1] if ax is not None else known
     for result in results.values():
-        _check_family(result.families.index, family)
+        for name in shown:
+            _check_family(result.families.index, name)
     with house_style():
-        ax = new_axes(ax, (PAGE_WIDTH, 1.3 + 0.26 * len(names)))
-        for row, name in enumerate(names):
-            facts = results[name].families.loc[family]
-            ax.plot([facts["diagonal_low"], facts["diagonal_high"]], [row, row], color=colours[name], linewidth=2.5)
-            ax.scatter(facts["diagonal"], row, s=26, color=colours[name], zorder=3)
-            ax.scatter(facts["rest"], row, s=22, facecolor="white", edgecolor=colours[name], linewidth=1, zorder=3)
-            texts = [
-                f"{facts['own']:.0f} of {facts['own_of']:.0f} ({facts['own_null'] * facts['own_of']:.0f})",
-                _with_interval(facts, "ratings_followed", "ratings_followed_low", "ratings_followed_high"),
-                _with_interval(results[name].spread.loc["components_in_variance"], "value", "ci_low", "ci_high"),
-            ]
-            for place, text in zip(_PLACES, texts, strict=True):
-                ax.text(place, row, text, va="center", fontsize=7)
-        for place, head in zip(_PLACES, _HEADS, strict=True):
-            ax.text(place, -0.5, head, va="bottom", fontsize=7, color="0.35")
-        ax.set_yticks(range(len(names)), labels=[(labels or {}).get(name, name) for name in names])
-        ax.set(ylim=(len(names) - 0.4, -0.6), xlim=(-0.02, 2.45), xticks=np.linspace(0, 1, 6))
-        ax.spines["bottom"].set_bounds(0, 1)
-        ax.set_xlabel("Correlation with ratings on unseen stimuli", loc="left")
-        ax.set_title(title or f"Ratings: {family}", loc="left")
+        if len(shown) == 1:
+            axes = [new_axes(ax, (PAGE_WIDTH, 1.3 + 0.26 * len(results)))]
+        else:
+            figure = Figure(
+                figsize=(PAGE_WIDTH, 0.35 + len(shown) * (0.95 + 0.26 * len(results))), layout="constrained"
+            )
+            axes = figure.subplots(len(shown), squeeze=False).ravel().tolist()
+        for panel, name in zip(axes, shown, strict=True):
+            _draw_rating_map(panel, results, labels or {}, name)
+        if title and len(shown) > 1:
+            figure_of(axes[0]).suptitle(drawable_lines(title), fontsize=9)
+        elif title:
+            axes[0].set_title(drawable_lines(title), loc="left")
+        axes[-1].set_xlabel("Correlation with ratings on unseen stimuli", loc="left")
         dots = [
             Line2D([], [], linestyle="", marker="o", color="0.3", label="matched pairs"),
             Line2D([], [], linestyle="", marker="o", color="0.3", markerfacecolor="white", label="other cells, |r|"),
         ]
-        figure_of(ax).legend(handles=dots, loc="outside lower left", ncols=2, frameon=False)
-    return figure_of(ax)
+        figure_of(axes[0]).legend(handles=dots, loc="outside lower left", ncols=2, frameon=False)
+    return figure_of(axes[0])
+
+
+def _draw_rating_map(ax: Axes, results: Mapping[str, RatingMap], labels: Mapping[str, str], family: str) -> None:
+    names, colours = list(results), system_colours(list(results))
+    for row, name in enumerate(names):
+        facts = results[name].families.loc[family]
+        ax.plot([facts["diagonal_low"], facts["diagonal_high"]], [row, row], color=colours[name], linewidth=2.5)
+        ax.scatter(facts["diagonal"], row, s=26, color=colours[name], zorder=3)
+        ax.scatter(facts["rest"], row, s=22, facecolor="white", edgecolor=colours[name], linewidth=1, zorder=3)
+        texts = [
+            f"{facts['own']:.0f} of {facts['own_of']:.0f} ({facts['own_null'] * facts['own_of']:.0f})",
+            _with_interval(facts, "ratings_followed", "ratings_followed_low", "ratings_followed_high"),
+            _with_interval(results[name].spread.loc["components_in_variance"], "value", "ci_low", "ci_high"),
+        ]
+        for place, text in zip(_PLACES, texts, strict=True):
+            ax.text(place, row, text, va="center", fontsize=7)
+    for place, head in zip(_PLACES, _HEADS, strict=True):
+        ax.text(place, -0.5, head, va="bottom", fontsize=7, color="0.35")
+    ax.set_yticks(range(len(names)), labels=[drawable(labels.get(name, name)) for name in names])
+    ax.set(ylim=(len(names) - 0.4, -0.6), xlim=(-0.02, 2.45), xticks=np.linspace(0, 1, 6))
+    ax.spines["bottom"].set_bounds(0, 1)
+    ax.set_title(drawable_lines(f"Ratings: {family}"), loc="left")
 
 
 def _first(results: Mapping[str, Result]) -> Result:

@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 
 from affectome.errors import InputError
 from affectome.interpretation import CategoryGradients, GradientLine
+from affectome.plotting._lettering import drawable, drawable_lines
 from affectome.plotting._style import OKABE_ITO, PAGE_WIDTH, figure_of, house_style, new_axes
 
 __all__ = ["plot_gradient_lines", "plot_gradients"]
@@ -48,8 +49,9 @@ def plot_gradients(
         ax = new_axes(ax, (PAGE_WIDTH, 2.2 + 0.165 * len(names)))
         ax.set_facecolor("0.85")
         image = ax.imshow(r.to_numpy(), cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
-        ax.set_xticks(range(len(names)), labels=names, rotation=90)
-        ax.set_yticks(range(len(names)), labels=names)
+        called = [drawable(name) for name in names]
+        ax.set_xticks(range(len(names)), labels=called, rotation=90)
+        ax.set_yticks(range(len(names)), labels=called)
         followed = np.argwhere(q.to_numpy() < alpha)
         ax.scatter(
             followed[:, 1],
@@ -67,7 +69,7 @@ def plot_gradients(
             spine.set_visible(False)
         ax.set_ylabel("Stimuli of")
         ax.set_xlabel("placed towards (grey: raters saw it in too few of them)")
-        ax.set_title(title or _summary(result))
+        ax.set_title(drawable_lines(title or _summary(result)))
         bar = figure_of(ax).colorbar(image, ax=ax, fraction=0.025, pad=0.01)
         bar.set_label("r of place and rating, within the category")
         bar.outline.set_visible(False)
@@ -147,7 +149,7 @@ def _panels(ax: Axes | Sequence[Axes] | None, n: int) -> list[Axes]:
 def _draw_line(ax: Axes, line: GradientLine, result: CategoryGradients) -> None:
     for name, colour in zip((line.first, line.second), OKABE_ITO, strict=False):
         own = line.stimuli[line.stimuli["label"] == name]
-        ax.scatter(own["position"], own["share"], s=5, color=colour, alpha=0.5, linewidths=0, label=name)
+        ax.scatter(own["position"], own["share"], s=5, color=colour, alpha=0.5, linewidths=0, label=drawable(name))
     trend = line.trend
     reach = [trend["share"] - trend["ci_low"], trend["ci_high"] - trend["share"]]
     ax.errorbar(trend["position"], trend["share"], yerr=reach, color="black", linewidth=1, marker="o", markersize=2.5)
@@ -164,4 +166,5 @@ def _draw_line(ax: Axes, line: GradientLine, result: CategoryGradients) -> None:
 
 def _short(name: str, most: int = 14) -> str:
     """A category's name as far as a panel has room for it."""
-    return name if len(name) <= most else name[: most - 1] + "…"
+    shown = drawable(name)
+    return shown if len(shown) <= most else shown[: most - 1] + "…"

@@ -10,7 +10,7 @@ from functools import cache, lru_cache
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.textpath import TextToPath
 
-__all__ = ["FONT", "REPLACEMENT", "drawable", "font_file", "ink", "shortened", "wrapped"]
+__all__ = ["FONT", "REPLACEMENT", "drawable", "drawable_lines", "font_file", "ink", "shortened", "wrapped"]
 
 #: The font of the house style, which comes with matplotlib.
 FONT = "DejaVu Sans"
@@ -37,6 +37,11 @@ def drawable(text: str) -> str:
     spaced = " ".join(text.split())
     shown = (c for c in spaced if unicodedata.category(c) not in ("Cc", "Cf"))
     return "".join(c if ord(c) in known else REPLACEMENT for c in shown)
+
+
+def drawable_lines(text: str) -> str:
+    """The same of a text that keeps its lines."""
+    return "\n".join(map(drawable, text.split("\n")))
 
 
 def ink(text: str, size: float) -> tuple[float, float, float]:

@@ -17,6 +17,7 @@ from matplotlib.transforms import Bbox
 
 from affectome.errors import InputError
 from affectome.interpretation import Projection
+from affectome.plotting._lettering import drawable, drawable_lines
 from affectome.plotting._style import OKABE_ITO, PAGE_WIDTH, figure_of, house_style, new_axes
 
 __all__ = ["plot_map", "plot_maps"]
@@ -56,7 +57,7 @@ def plot_map(
         ax = new_axes(ax, (PAGE_WIDTH, 4.6))
         _draw_points(ax, points, looks, size=9)
         ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, markerscale=1.6, handletextpad=0.3)
-        ax.set_title(title or "")
+        ax.set_title(drawable_lines(title or ""))
         ax.text(0.0, -0.01, f"{projection.caption}; axes have no unit", transform=ax.transAxes, va="top", fontsize=7,
                 color="0.35")  # fmt: skip
         if prototypes is not None:
@@ -101,7 +102,7 @@ def plot_maps(
             _make_square(ax, one.coordinates)
             faithful = f"trustworthiness {one.trustworthiness:.3f}"
             torn = "" if np.isnan(one.continuity) else f"\ncontinuity {one.continuity:.3f}"
-            ax.set_title(name, fontsize=8)
+            ax.set_title(drawable_lines(name), fontsize=8)
             ax.text(
                 0.5, -0.01, faithful + torn, transform=ax.transAxes, ha="center", va="top", fontsize=7, color="0.35"
             )
@@ -110,7 +111,7 @@ def plot_maps(
                 ax.scatter(xy[:, 0], xy[:, 1], s=14, facecolor="none", edgecolor="black", linewidth=0.7, zorder=4)
         figure = figure_of(places[0])
         if not given:
-            figure.suptitle(title or "", fontsize=9)
+            figure.suptitle(drawable_lines(title or ""), fontsize=9)
             handles, names = places[0].get_legend_handles_labels()
             if prototypes is not None:
                 ring = Line2D(
@@ -154,7 +155,13 @@ def _draw_points(ax: Axes, points: pd.DataFrame, looks: dict[str, tuple[str, str
     for name, (marker, colour) in looks.items():
         here = points[points["category"] == name]
         ax.scatter(
-            here["x"], here["y"], s=size, marker=marker, color=colour, linewidths=0, label=f"{name} ({len(here)})"
+            here["x"],
+            here["y"],
+            s=size,
+            marker=marker,
+            color=colour,
+            linewidths=0,
+            label=f"{drawable(str(name))} ({len(here)})",
         )
     ax.set_aspect("equal", adjustable="datalim")
     ax.set_xticks([])
@@ -183,7 +190,7 @@ def _mark(ax: Axes, projection: Projection, prototypes: pd.DataFrame) -> None:
         "annotation_clip": False,
     }
     names = [
-        ax.annotate(str(name), (place[0], place[1]), (0, 0), textcoords="offset points", **look)
+        ax.annotate(drawable(str(name)), (place[0], place[1]), (0, 0), textcoords="offset points", **look)
         for name, place in zip(prototypes.index, xy, strict=True)
     ]
     figure_of(ax).draw_without_rendering()  # the layout decides where the points are

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from affectome.interpretation import PredictionComparison
+from affectome.plotting._lettering import drawable, drawable_lines
 from affectome.plotting._style import COLUMN_WIDTH, figure_of, house_style, new_axes, system_colours
 
 __all__ = ["plot_predictions"]
@@ -56,17 +57,17 @@ def plot_predictions(
             lacking = rows["lacking"].to_numpy(bool)
             y = places + offsets[k]
             ax.hlines(y, rows["r_low"], rows["r_high"], color=colours[system], linewidth=0.8, zorder=1)
-            name = (labels or {}).get(system, system)
+            name = drawable((labels or {}).get(system, system))
             ax.scatter(rows["r"], y, s=11, marker=_MARKERS[k % len(_MARKERS)], linewidths=0.8, zorder=2, label=name,
                        edgecolors=colours[system],
                        facecolors=["white" if lacks else colours[system] for lacks in lacking])  # fmt: skip
-        ax.set_yticks(places, labels=order)
+        ax.set_yticks(places, labels=[drawable(str(name)) for name in order])
         ax.set_ylim(len(order) - 0.4, -0.6)
         ax.tick_params(axis="y", length=0)
         ax.set_xlabel(f"Held-out r, {result.level:.0%} interval ({result.n_stimuli:,} stimuli)")
-        ax.set_title(title or "Ratings predicted from each space")
+        ax.set_title(drawable_lines(title or "Ratings predicted from each space"))
         if len(systems) > 1:
-            reference = (labels or {}).get(result.reference, result.reference)
+            reference = drawable((labels or {}).get(result.reference, result.reference))
             legend = figure_of(ax).legend(
                 loc="outside lower center", ncols=2, frameon=False,
                 title=f"open: lacking beside {reference} (by more than {result.margin:g})",

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
 from affectome.interpretation import TYPES, ComponentTypes
-from affectome.plotting._lettering import drawable, ink
+from affectome.plotting._lettering import drawable, drawable_lines, ink
 from affectome.plotting._style import COLUMN_WIDTH, PAGE_WIDTH, figure_of, house_style, new_axes
 
 __all__ = ["PUBLISHED_TYPES", "TYPE_COLOURS", "plot_component_types", "plot_variance_partition"]
@@ -73,7 +73,7 @@ def plot_component_types(
         ax.set_ylim(len(names) - 0.4, -0.6)
         ax.set_xlim(0, 1)
         ax.set_xlabel("Share of components")
-        ax.set_title(drawable(title or "Types of components"))
+        ax.set_title(drawable_lines(title or "Types of components"))
         handles = [Patch(facecolor=TYPE_COLOURS[kind], **_EDGE) for kind in TYPES]
         figure_of(ax).legend(handles, list(TYPES), loc="outside lower center", ncols=4, frameon=False,
                              columnspacing=0.9, handlelength=1.0, handletextpad=0.4)  # fmt: skip
@@ -152,7 +152,7 @@ def plot_variance_partition(
         ax.set_xlabel(
             f"shaded by type (q < {result.alpha:g}, unique R² ≥ {result.minimum:g})", loc="left", color="0.35"
         )
-        ax.set_title(drawable(title or "What of each component is in the ratings"), loc="left")
+        ax.set_title(drawable_lines(title or "What of each component is in the ratings"), loc="left")
         handles, labels = ax.get_legend_handles_labels()
         for kind in TYPES:
             if (table["type"] == kind).any():
