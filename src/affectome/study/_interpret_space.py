@@ -361,17 +361,21 @@ def _stimuli(reading: Reading, space: str) -> list[Stage]:
     def run(progress: Progress) -> Written:
         from affectome.plotting import plot_rose, plot_top_stimuli, plot_word_clouds, system_colours
 
-        points, names = reading.spaces[space], reading.component_names(space)
+        points, names, colour = reading.spaces[space], reading.component_names(space), system_colours([space])[space]
         strongest = top_stimuli(points, captions, videos=None if shown is None else shown.videos)
         pictures = reading.thumbnails(strongest.ids(), progress)
         profiles = stimulus_profiles(points, leading_stimuli(strongest, _ROSES), names=names)
-        drawn = {"roses": plot_rose(profiles, colour=system_colours([space])[space], title=space)}
+        drawn = {"roses": plot_rose(profiles, colour=colour, title=space)}
         for page, some in pages.items():
             told = strongest if clips else top_stimuli(points, captions, n=_TOLD)
             columns = None if clips else 2
-            drawn[page] = plot_top_stimuli(told, pictures, components=some, names=names, title=space, columns=columns)
+            drawn[page] = plot_top_stimuli(
+                told, pictures, components=some, names=names, colour=colour, title=space, columns=columns
+            )
         if clouds:
-            drawn["word_clouds"] = plot_word_clouds(word_weights(reading, space), names=names, title=space)
+            drawn["word_clouds"] = plot_word_clouds(
+                word_weights(reading, space), names=names, colour=colour, title=space
+            )
         space_gallery(reading, space, strongest, pictures)
         return Written({"top_stimuli": strongest.table}, drawn, {"gallery": f"{space}/gallery.html"})
 
