@@ -20,6 +20,7 @@ from affectome.spaces import as_space
 
 __all__ = ["Projection", "category_prototypes", "map_agreement", "project_many", "project_tsne", "project_umap"]
 
+_DENSE = 4096  # stimuli up to which UMAP looks at all distances
 _FEWEST = 10
 _ITERATIONS = 500  # twice as many raise trustworthiness by less than .003 on 2,185 stimuli
 _ANGLE = 0.8  # of the Barnes-Hut tree: 0.5, as slow again by half, gives the same trustworthiness to .003
@@ -186,8 +187,16 @@ def project_umap(
         warnings.filterwarnings("ignore", message="n_jobs value .* overridden", category=UserWarning)
         warnings.filterwarnings("ignore", message="k >= N for N \\* N square matrix", category=RuntimeWarning)
         warnings.filterwarnings("ignore", category=FutureWarning, module="sklearn")
-        model = reducer(n_neighbors=used, min_dist=min_dist, random_state=seed % 2**32, n_jobs=1)
-        drawn = np.asarray(model.fit_transform(values.astype(np.float32)), np.float64)
+        warnings.filterwarnings("ignore", message="using precomputed metric", category=UserWarning)
+        settings = {"n_neighbors": used, "min_dist": min_dist, "random_state": seed % 2**32, "n_jobs": 1}
+        if len(values) <= _DENSE:
+            from scipy.spatial.distance import pdist, squareform
+
+            # The same distances from the features would be computed by a Python call for each pair.
+            drawn = reducer(metric="precomputed", **settings).fit_transform(squareform(pdist(values)))
+        else:
+            drawn = reducer(**settings).fit_transform(values.astype(np.float32))
+        drawn = np.asarray(drawn, np.float64)
     found = _judged(index, drawn, _neighbour_ranks(values), n_neighbors, seed)
     setting = f"{used} neighbours, min. distance {min_dist:g}"
     return replace(found, perplexity=np.nan, method="UMAP", setting=setting)

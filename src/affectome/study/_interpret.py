@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -142,7 +143,11 @@ def _in_processes(
         return {name: work(part, progress) for name, part in parts.items()}
     listener, done = progress(f"{len(parts)} parts", "running"), {}
     jobs = (delayed(_apart)(work, part, os.getpid()) for part in parts.values())
-    with closed_at_once(Parallel(workers, batch_size=1, return_as="generator")(jobs)) as results:
+    with (
+        warnings.catch_warnings(),
+        closed_at_once(Parallel(workers, batch_size=1, return_as="generator")(jobs)) as results,
+    ):
+        warnings.filterwarnings("ignore", message="A worker stopped")  # a grown worker gives way to a fresh one
         for name, (found, said) in zip(parts, results, strict=True):
             say_again(said)
             done[name] = found
