@@ -72,7 +72,7 @@ def plot_component_types(
         ax.set_yticks(range(len(names)), labels=[drawable(name) for name in names])
         ax.set_ylim(len(names) - 0.4, -0.6)
         ax.set_xlim(0, 1)
-        ax.set_xlabel("Share of components")
+        ax.set_xlabel("Share of components\n(line: its first edge in subsamples of 80%)")
         ax.set_title(drawable_lines(title or "Types of components"))
         handles = [Patch(facecolor=TYPE_COLOURS[kind], **_EDGE) for kind in TYPES]
         figure_of(ax).legend(handles, list(TYPES), loc="outside lower center", ncols=4, frameon=False,
