@@ -25,17 +25,22 @@ def open_page(tmp_path_factory):
     selenium = pytest.importorskip("selenium.webdriver")
     from selenium.webdriver.chrome.service import Service
 
-    drivers = []
+    drivers = {}
 
-    def open_at(path, width, height=900, dark=False):
+    def started(dark):
         options = selenium.ChromeOptions()
         options.binary_location = CHROMIUM
         profile = tmp_path_factory.mktemp("profile")
         for flag in FLAGS + ("--force-dark-mode",) * dark + (f"--user-data-dir={profile}",):
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        driver = selenium.Chrome(options=options, service=Service(DRIVER))
-        drivers.append(driver)
+        return selenium.Chrome(options=options, service=Service(DRIVER))
+
+    def open_at(path, width, height=900, dark=False):
+        driver = drivers[dark] = drivers.get(dark) or started(dark)
+        driver.get("about:blank")  # what the page before has logged, and the colours it was asked for, are forgotten
+        driver.get_log("browser")
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
         # A window has a least width; the emulated screen of a phone has none.
         driver.execute_cdp_cmd(
             "Emulation.setDeviceMetricsOverride",
@@ -46,7 +51,7 @@ def open_page(tmp_path_factory):
         return driver
 
     yield open_at
-    for driver in drivers:
+    for driver in drivers.values():
         driver.quit()
 
 
