@@ -146,7 +146,7 @@ def test_permutation_moves_whole_groups_among_those_of_their_size():
 # Validity and coverage
 
 
-@pytest.mark.parametrize("kind", ["gaussian", "sparse"])
+@pytest.mark.parametrize("kind", ["sparse", pytest.param("gaussian", marks=pytest.mark.slow)])
 def test_p_is_valid_where_ratings_and_space_are_unrelated(kind):
     rng = np.random.default_rng(4)
     settings = _Settings(4, 1, 99, 0.95)
@@ -191,7 +191,7 @@ def new_accuracy(x, y, population, seed, settings):
     return np.array([np.mean(r, axis=0), 1 - np.mean(left, axis=0) / variance])
 
 
-@pytest.mark.parametrize("kind", ["gaussian", "sparse"])
+@pytest.mark.parametrize("kind", ["sparse", pytest.param("gaussian", marks=pytest.mark.slow)])
 def test_intervals_of_r_and_r2_hold_the_accuracy_on_new_stimuli_at_their_rate(kind):
     rng = np.random.default_rng(6)
     settings, n, n_worlds = _Settings(4, 1, 1, 0.95), 1000, 200
@@ -204,7 +204,7 @@ def test_intervals_of_r_and_r2_hold_the_accuracy_on_new_stimuli_at_their_rate(ki
         x = sparse(m, 5, rng)
         return x, x @ slopes * rng.gamma(3, 1 / 3, (m, 3)) + sparse(m, 3, rng) * [0.5, 1, 1]
 
-    population = population_covariance(world, 1_000_000, 10)
+    population = population_covariance(world, 500_000, 5)
     held = np.zeros((2, 3))
     for k in range(n_worlds):
         x, y = world(n)

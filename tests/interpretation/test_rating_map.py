@@ -76,20 +76,20 @@ def mixture():
     return drawn / drawn.sum(axis=0) * [5, 4, 3, 3, 3, 1, 1]
 
 
-@pytest.mark.parametrize("world", [sparse_world, normal_world])
+@pytest.mark.parametrize("world", [sparse_world, pytest.param(normal_world, marks=pytest.mark.slow)])
 def test_intervals_cover_at_their_nominal_rate(world):
     x, y = world(np.random.default_rng(1), 300_000)
     whole = _ratings_followed(x, y, 0.95)["ratings_followed"]
     spread, rng = _spread(x, 0.95)["value"].to_numpy(), np.random.default_rng(2)
     covered = []
-    for _ in range(300):
+    for _ in range(200):
         x, y = world(rng, 500)
         got = _ratings_followed(x, y, 0.95)
         ends = _spread(x, 0.95)
         inside = (ends["ci_low"].to_numpy() <= spread) & (spread <= ends["ci_high"].to_numpy())
         covered.append([got["ratings_followed_low"] <= whole <= got["ratings_followed_high"], *inside])
     rates = np.mean(covered, axis=0)
-    assert np.abs(rates - 0.95).max() < 3.2 * np.sqrt(0.95 * 0.05 / 300), rates
+    assert np.abs(rates - 0.95).max() < 3.2 * np.sqrt(0.95 * 0.05 / 200), rates
 
 
 def test_what_cannot_be_described_is_refused():

@@ -24,26 +24,26 @@ def bands(p, *weights):
 
 
 def twin(x, y, fold, weights):
-    """Nested cross-validation with scikit-learn, target by target, every candidate refitted."""
+    """Nested cross-validation with scikit-learn, every candidate refitted, the best chosen for each target."""
     predicted = np.empty_like(y)
 
-    def fitted(rows, t, weight, alpha):
+    def fitted(rows, weight, alpha):
         scaler = StandardScaler().fit(x[rows])
-        model = Ridge(alpha=alpha * rows.sum()).fit(scaler.transform(x[rows]) * weight, y[rows, t])
+        model = Ridge(alpha=alpha * rows.sum()).fit(scaler.transform(x[rows]) * weight, y[rows])
         return lambda held: model.predict(scaler.transform(x[held]) * weight)
 
     for f in range(5):
+        errors = {}  # of each candidate, (n_targets,)
+        for k, weight in enumerate(weights):
+            for alpha in ALPHAS:
+                errors[k, alpha] = sum(
+                    ((y[fold == g] - fitted((fold != f) & (fold != g), weight, alpha)(fold == g)) ** 2).sum(axis=0)
+                    for g in range(5)
+                    if g != f
+                )
         for t in range(y.shape[1]):
-            errors = {}
-            for k, weight in enumerate(weights):
-                for alpha in ALPHAS:
-                    errors[k, alpha] = sum(
-                        ((y[fold == g, t] - fitted((fold != f) & (fold != g), t, weight, alpha)(fold == g)) ** 2).sum()
-                        for g in range(5)
-                        if g != f
-                    )
-            k, alpha = min(errors, key=errors.get)
-            predicted[fold == f, t] = fitted(fold != f, t, weights[k], alpha)(fold == f)
+            k, alpha = min(errors, key=lambda candidate, t=t: errors[candidate][t])
+            predicted[fold == f, t] = fitted(fold != f, weights[k], alpha)(fold == f)[:, t]
     return predicted
 
 

@@ -57,7 +57,7 @@ def test_intervals_are_those_of_the_ratings():
 
 def test_p_is_valid_for_sparse_components_and_rare_terms():
     shares = {alpha: [] for alpha in (0.01, 0.05, 0.10)}
-    for world in range(250):
+    for world in range(150):
         space, terms = draw(100 + world, 60)
         p = term_correlations(space, terms, min_stimuli=2, n_permutations=99, seed=world).p.to_numpy()
         for alpha, found in shares.items():
