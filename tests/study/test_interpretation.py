@@ -38,9 +38,13 @@ def compare_spaces(asked, n_jobs=1):
     return compare_in_processes(asked, n_jobs=n_jobs)
 
 
+def files_of(world, *names):
+    return {name: world / f"{name}.parquet" for name in names}
+
+
 def asked(world, out, **changes):
     settings = {
-        "spaces": {name: world / f"{name}.parquet" for name in ("planted", "noisy")},
+        "spaces": files_of(world, "planted", "noisy"),
         "ratings": {name: world / f"{name}.csv" for name in ("category", "dimension")},
         "stimuli": world / "stimuli.csv",
         "out": out,
@@ -138,14 +142,18 @@ def test_stimuli_that_one_file_lacks_are_dropped_aloud(world, tmp_path, caplog):
     ratings = pd.read_csv(world / "dimension.csv", index_col="id", dtype={"id": str}).iloc[:-2]
     write_space(tmp_path / "dimension.csv", ratings)
     files = {"category": world / "category.csv", "dimension": tmp_path / "dimension.csv"}
-    result = interpret_spaces(asked(world, tmp_path / "out", ratings=files, only=("correlations",)))
+    result = interpret_spaces(
+        asked(world, tmp_path / "out", ratings=files, spaces=files_of(world, "planted"), only=("correlations",))
+    )
     assert result.summary["planted"]["correlations"]["n_stimuli"] == 118
     assert "2 of the stimuli of" in caplog.text and "were dropped" in caplog.text
 
 
 def test_excluded_stimuli_are_left_out_and_unknown_ones_refused(world, tmp_path):
     ids = tuple(pd.read_csv(world / "category.csv", dtype={"id": str})["id"][:3])
-    result = interpret_spaces(asked(world, tmp_path, excluded=ids, only=("correlations",)))
+    result = interpret_spaces(
+        asked(world, tmp_path, excluded=ids, spaces=files_of(world, "noisy"), only=("correlations",))
+    )
     assert result.summary["noisy"]["correlations"]["n_stimuli"] == 117
     with pytest.raises(InputError, match=r"1 of the ids to leave out are nowhere \(nobody\)"):
         interpret_spaces(asked(world, tmp_path, excluded=("nobody",)))
@@ -195,7 +203,7 @@ def test_spaces_in_processes_of_their_own_give_the_same_and_what_they_log_is_hea
     files = {"category": world / "category.csv", "dimension": tmp_path / "dimension.csv"}
     found = []
     for n_jobs in (1, 2):
-        settings = asked(world, tmp_path / str(n_jobs), ratings=files, only=("correlations", "graph"))
+        settings = asked(world, tmp_path / str(n_jobs), ratings=files, only=("correlations",))
         caplog.clear()
         found.append(interpret_spaces(settings, n_jobs=n_jobs))
         assert "2 of the stimuli of" in caplog.text
@@ -220,7 +228,9 @@ def test_a_renamed_space_or_table_is_not_taken_for_what_it_was(world, tmp_path):
     assert pair["second"] == "renamed"
     ratings = {"emotions": world / "category.csv", "dimension": world / "dimension.csv"}
     for families in ({}, {"ratings": ratings}):
-        interpret_spaces(asked(world, tmp_path / "run", only=("correlations",), **families))
+        interpret_spaces(
+            asked(world, tmp_path / "run", spaces=files_of(world, "noisy"), only=("correlations",), **families)
+        )
     table = pd.read_csv(tmp_path / "run" / "noisy" / "correlations.csv")
     assert set(table["family"]) == {"emotions", "dimension"}
 
