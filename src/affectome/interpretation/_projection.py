@@ -177,7 +177,7 @@ def project_umap(
     Notes
     -----
     500 epochs up to 10,000 stimuli, as umap-learn has it: on 2,185 stimuli, 200 save 1.5 s a map and lose up to .005 of
-    the mean trustworthiness over three seeds and .007 of a single one.
+    the mean trustworthiness over three seeds and .008 of a single one.
     """
     if umap_neighbors < 2 or not 0 <= min_dist <= 1:
         raise InputError(
