@@ -24,13 +24,14 @@ def folder(tmp_path_factory):
     return folder
 
 
-def rated(folder):
-    return ("--ratings", folder / "category.csv", "--ratings", folder / "dimension.csv", "--permutations", 19)
+def rated(folder, permutations=19):
+    tables = ("--ratings", folder / "category.csv", "--ratings", folder / "dimension.csv")
+    return (*tables, "--permutations", permutations)
 
 
 def test_run_tells_one_sentence_per_finding_and_the_same_as_json(run, folder, tmp_path):
     code, out, err = run(
-        "interpret", "run", folder / "spaces" / "mllm.parquet", *rated(folder), "--stimuli", folder / "stimuli.csv",
+        "interpret", "run", folder / "spaces" / "mllm.parquet", *rated(folder, 999), "--stimuli", folder / "stimuli.csv",
         "--out", tmp_path, "--only", "names, types,correlations,graph", "--circular", "category", "--quiet", "--json",
     )  # fmt: skip
     *lines, last = out.splitlines()
