@@ -74,8 +74,8 @@ def permutation_ratio(first: pd.DataFrame, second: pd.DataFrame) -> float:
 
     def cosine(space: pd.DataFrame) -> np.ndarray:
         x = space.to_numpy(float)
-        x /= np.linalg.norm(x, axis=1, keepdims=True)
-        return x @ x.T
+        unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+        return unit @ unit.T
 
     compare_rsa({"a": first.iloc[:100], "b": second.iloc[:100]}, n_permutations=2, seed=0)  # compiles
     start = time.perf_counter()

@@ -158,7 +158,7 @@ def _clusters(reading: Reading) -> list[Stage]:
     def run(progress: Progress) -> Written:
         from affectome.plotting import plot_upset
 
-        graphs = {name: reading.graph(name, progress) for name in reading.spaces}
+        graphs = {name: reading.communities(name) for name in reading.spaces}
         found = match_clusters(
             graphs,
             reading.ratings,

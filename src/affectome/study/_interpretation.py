@@ -362,18 +362,19 @@ class Reading:
             ),
         )
 
-    def graph(self, space: str, progress: Progress, names: Mapping[str, str] | None = None) -> AffectiveGraph:
+    def graph(self, space: str, progress: Progress, names: Mapping[str, str]) -> AffectiveGraph:
         """The affective graph of a space, its components called by `names`."""
-        return self._once(
-            f"graph/{space}",
-            lambda: affective_graph(
-                self.spaces[space],
-                n_permutations=self.asked.n_permutations,
-                names=names or None,
-                seed=self.seed("graph", space),
-                progress=progress,
-            ),
+        return affective_graph(
+            self.spaces[space],
+            n_permutations=self.asked.n_permutations,
+            names=names or None,
+            seed=self.seed("graph", space),
+            progress=progress,
         )
+
+    def communities(self, space: str) -> AffectiveGraph:
+        """The same communities, for matching, which looks at neither their chance nor their stability."""
+        return affective_graph(self.spaces[space], n_permutations=1, n_subsamples=2, seed=self.seed("graph", space))
 
     def _once(self, key: str, make: Callable[[], T]) -> T:
         """What `make` computes, computed once in this process."""
