@@ -32,7 +32,8 @@ def rated(folder, permutations=19):
 def test_run_tells_one_sentence_per_finding_and_the_same_as_json(run, folder, tmp_path):
     code, out, err = run(
         "interpret", "run", folder / "spaces" / "mllm.parquet", *rated(folder, 999),
-        "--stimuli", folder / "stimuli.csv", "--out", tmp_path, "--only", "names, types,correlations,graph", "--circular", "category", "--quiet", "--json",
+        "--stimuli", folder / "stimuli.csv", "--out", tmp_path, "--circular", "category",
+        "--only", "names, types,correlations,graph", "--quiet", "--json",
     )  # fmt: skip
     *lines, last = out.splitlines()
     assert (code, err) == (0, "")
