@@ -14,6 +14,12 @@ def test_importing_affectome_loads_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
+def test_the_command_line_starts_without_tables():
+    code = f"import sys, affectome.cli; print([n for n in {(*HEAVY, 'pandas', 'pyarrow')!r} if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
+
+
 def test_every_public_name_resolves():
     assert len(set(affectome.__all__)) == len(affectome.__all__) > 20
     assert [name for name in affectome.__all__ if getattr(affectome, name, None) is None] == []

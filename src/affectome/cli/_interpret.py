@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import functools
-import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from affectome._tables import cut_short
 from affectome.cli._common import (
     Json,
     LogFile,
@@ -26,8 +24,6 @@ from affectome.errors import InputError, Interrupted
 
 if TYPE_CHECKING:
     from affectome.study import InterpretationResult
-
-logger = logging.getLogger(__name__)
 
 group = typer.Typer(help="What do the components of a space mean, and do spaces agree?", no_args_is_help=True)
 
@@ -207,21 +203,22 @@ def compare(
 def _named(spaces: list[str]) -> dict[str, Path]:
     """Spaces by the names of their files."""
     paths = expanded(spaces, ".parquet")
-    names = [path.stem for path in paths]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise InputError(f"two spaces are called '{twice}'", remedy="rename one of the files")
-    return dict(zip(names, paths, strict=True))
+    return _by_name("spaces", [path.stem for path in paths], paths, remedy="rename one of the files")
 
 
 def _families(ratings: list[str]) -> dict[str, Path]:
     """Rating tables by name: NAME=FILE, or the name of the file."""
     split = [_pair(text) if not Path(text).exists() else (None, text) for text in ratings]
-    names = [name or Path(file).stem for name, file in split]
+    names, paths = [name or Path(file).stem for name, file in split], [Path(file) for _, file in split]
+    return _by_name("tables of ratings", names, paths, remedy="write NAME=FILE for one of them")
+
+
+def _by_name(what: str, names: list[str], paths: list[Path], *, remedy: str) -> dict[str, Path]:
+    """Files by their names, which must differ."""
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise InputError(f"two tables of ratings are called '{twice}'", remedy="write NAME=FILE for one of them")
-    return {name: Path(file) for name, (_, file) in zip(names, split, strict=True)}
+        raise InputError(f"two {what} are called '{twice}'", remedy=remedy)
+    return dict(zip(names, paths, strict=True))
 
 
 def _pair(text: str) -> tuple[str | None, str]:
@@ -272,6 +269,8 @@ def _blurred(text: str) -> Any:
 
 def _tell(result: InterpretationResult, json: bool) -> None:
     """One sentence per finding; an analysis that could not be done ends the command with exit code 4."""
+    from affectome._tables import cut_short
+
     for name, found in result.summary.items():
         for line in _lines(name, found):
             print(line)
@@ -365,6 +364,8 @@ def _clusters(part: Mapping[str, Any]) -> str:
 
 
 def _lacking(part: Mapping[str, Any]) -> str:
+    from affectome._tables import cut_short
+
     if "lacking" not in part:
         return f"Ratings predicted from the space: median held-out r {_number(part['median_r_of_ratings'])}."
     said = [
