@@ -13,10 +13,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from affectome._files import read_parquet, unreadable
+from affectome._files import atomic_path, read_parquet, unreadable
 from affectome.errors import InputError
 
-__all__ = ["check_unique", "cut_short", "numeric_columns", "read_indexed_table", "read_table", "row_name"]
+__all__ = [
+    "check_unique",
+    "cut_short",
+    "numeric_columns",
+    "read_indexed_table",
+    "read_table",
+    "row_name",
+    "write_csv",
+]
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}
 
@@ -169,3 +177,9 @@ def cut_short(names: Sequence[str] | pd.Index, most: int = 5) -> str:
     """The first few names, and how many follow."""
     shown = ", ".join(str(name) for name in list(names)[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def write_csv(path: str | os.PathLike[str], table: pd.DataFrame, *, index: bool = True) -> None:
+    """Write a table as CSV, whole or not at all, the same bytes on every platform."""
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=index, lineterminator="\n")

@@ -121,7 +121,8 @@ def consistency(
     Example: affectome behavior consistency human.parquet mllm.parquet llm.parquet --figure consistency.png
     """
     start_logging(quiet, log_file)
-    from affectome._files import atomic_path, check_output
+    from affectome._files import check_output
+    from affectome._tables import write_csv
     from affectome.behavior import choice_consistency
     from affectome.triplets import read_triplets
 
@@ -145,8 +146,7 @@ def consistency(
         logger.warning("%s", sentence)
     print("\n".join(_consistency_lines(result)))
     if out is not None:
-        with atomic_path(out) as temporary:
-            result.table.to_csv(temporary, index=False, lineterminator="\n")
+        write_csv(out, result.table, index=False)
     if figure is not None:
         from affectome.plotting import plot_consistency, save_figure
 

@@ -49,7 +49,8 @@ def ceiling(
     Example: affectome behavior ceiling repeats.parquet
     """
     start_logging(quiet, log_file)
-    from affectome._files import atomic_path, check_output
+    from affectome._files import check_output
+    from affectome._tables import write_csv
     from affectome.behavior import noise_ceiling
     from affectome.triplets import read_triplets
 
@@ -62,8 +63,7 @@ def ceiling(
         logger.warning("%s", sentence)
     print("\n".join(ceiling_lines(result)))
     if out is not None:
-        with atomic_path(out) as temporary:
-            result.table.to_csv(temporary, lineterminator="\n")
+        write_csv(out, result.table)
     if json:
         print_json(ceiling_json(result))
 

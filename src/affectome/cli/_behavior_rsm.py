@@ -198,7 +198,7 @@ def _write_pairs(out: Path, measured: MeasuredRSM, predicted: pd.DataFrame) -> N
     import numpy as np
     import pandas as pd
 
-    from affectome._files import atomic_path
+    from affectome._tables import write_csv
 
     ids = measured.similarity.index.to_numpy()
     first, second = np.triu_indices(len(ids), 1)
@@ -211,8 +211,7 @@ def _write_pairs(out: Path, measured: MeasuredRSM, predicted: pd.DataFrame) -> N
             "predicted": predicted.to_numpy()[first, second],
         }
     )
-    with atomic_path(out) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
+    write_csv(out, table, index=False)
 
 
 def _draw_rsm(
@@ -288,7 +287,7 @@ def components(
     Example: affectome behavior components space.parquet held_out.parquet --figure components.png
     """
     start_logging(quiet, log_file)
-    from affectome._files import atomic_path
+    from affectome._tables import write_csv
     from affectome.behavior import components_needed, measured_rsm, rsm_by_components
     from affectome.spaces import read_space
 
@@ -313,8 +312,7 @@ def components(
                 )
     print("\n".join(_components_lines(result, by_rsm)))
     if out is not None:
-        with atomic_path(out) as temporary:
-            result.curve.to_csv(temporary, lineterminator="\n")
+        write_csv(out, result.curve)
     if figure is not None:
         from affectome.plotting import plot_components_needed, save_figure
 

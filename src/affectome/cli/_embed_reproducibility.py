@@ -228,13 +228,12 @@ def _check_runs(folder: Path, settings: Mapping[str, Any]) -> None:
 
 
 def _write(out: Path, result: Reproducibility, consensus: Consensus, label: str) -> None:
-    from affectome._files import atomic_path
+    from affectome._tables import write_csv
     from affectome.plotting import plot_reproducibility, save_figure
     from affectome.spaces import write_space
 
     for name, table in (("table", result.table), ("pairs", result.pairs), ("consensus", consensus.table)):
-        with atomic_path(out / f"{name}.csv") as temporary:
-            table.to_csv(temporary, index=False, lineterminator="\n")
+        write_csv(out / f"{name}.csv", table, index=False)
     facts = {"runs": list(consensus.runs), "reference": consensus.reference, "threshold": consensus.threshold}
     for name, space in (("consensus", consensus.space), ("consensus_sd", consensus.sd)):
         path = out / f"{name}.parquet"

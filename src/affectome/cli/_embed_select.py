@@ -128,12 +128,11 @@ def _finished(out: Path, trials: TripletSet, settings: dict[str, Any]) -> Finish
 
 
 def _write(out: Path, result: Selection) -> None:
-    from affectome._files import atomic_path
+    from affectome._tables import write_csv
     from affectome.plotting import plot_selection, save_figure
 
     for name, table in (("selection", result.scores), ("summary", result.summary)):
-        with atomic_path(out / f"{name}.csv") as temporary:
-            table.to_csv(temporary, index=False, lineterminator="\n")
+        write_csv(out / f"{name}.csv", table, index=False)
     save_figure(plot_selection(result), out, "selection")
 
 

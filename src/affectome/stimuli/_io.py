@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from affectome._files import atomic_path, write_parquet
-from affectome._tables import read_indexed_table, read_table, row_name
+from affectome._files import write_parquet
+from affectome._tables import read_indexed_table, read_table, row_name, write_csv
 from affectome.errors import InputError
 from affectome.stimuli._set import StimulusSet
 
@@ -77,8 +77,7 @@ def write_stimuli(path: str | os.PathLike[str], stimuli: StimulusSet) -> None:
     if Path(path).suffix.lower() == ".parquet":
         write_parquet(path, pa.Table.from_pandas(frame, preserve_index=False), {"kind": "stimuli"})
         return
-    with atomic_path(path) as temporary:
-        frame.to_csv(temporary, index=False, lineterminator="\n")
+    write_csv(path, frame, index=False)
 
 
 def _from_folder(folder: Path) -> StimulusSet:

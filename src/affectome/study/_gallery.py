@@ -48,14 +48,14 @@ def word_weights(reading: Reading, space: str) -> dict[str, pd.Series[float]]:
 def space_gallery(reading: Reading, space: str, strongest: TopStimuli, pictures: Mapping[str, Thumbnail]) -> None:
     """Write ``<space>/gallery.html``."""
     points = reading.spaces[space]
-    sizes = describe_components(points)
+    sizes = describe_components(points).to_dict("index")
     names = reading.component_names(space)
     tables = {name: _read(reading, space, name) for name in ("names", "evidence", "correlations")}
     cards = [
         ComponentCard(
             component=component,
             name=names.get(component, ""),
-            facts=_facts(sizes.to_dict("index")[component]),
+            facts=_facts(sizes[component]),
             ratings=_ratings(tables["correlations"], component),
             terms=_strongest(tables["evidence"], component, "term", "r"),
             words=_strongest(tables["evidence"], component, "word", "log-odds"),
@@ -110,20 +110,20 @@ def _ratings(table: pd.DataFrame, component: str) -> pd.DataFrame | None:
     return shown
 
 
+def _items(table: pd.DataFrame, component: str, kind: str) -> pd.Series[float]:
+    """The evidence of one kind about a component, item by item."""
+    mine = table[(table["component"] == component) & (table["kind"] == kind)]
+    return pd.Series(pd.to_numeric(mine["value"]).to_numpy(float), index=mine["item"].to_numpy(str))
+
+
 def _strongest(table: pd.DataFrame, component: str, kind: str, unit: str) -> pd.Series[float] | None:
-    mine = table[(table["component"] == component) & (table["kind"] == kind)].head(_SHOWN)
-    values = pd.to_numeric(mine["value"]).to_numpy(float)
-    return None if mine.empty else pd.Series(values, index=mine["item"].to_numpy(str), name=unit)
+    items = _items(table, component, kind).head(_SHOWN)
+    return None if items.empty else items.rename(unit)
 
 
 def _clouds(table: pd.DataFrame, component: str) -> dict[str, pd.Series[float]]:
-    clouds = {}
-    for kind, label in _CLOUDED.items():
-        mine = table[(table["component"] == component) & (table["kind"] == kind)]
-        values = pd.Series(pd.to_numeric(mine["value"]).to_numpy(float), index=mine["item"].to_numpy(str))
-        if (values > 0).any():
-            clouds[label] = values[values > 0]
-    return clouds
+    items = {label: _items(table, component, kind) for kind, label in _CLOUDED.items()}
+    return {label: values[values > 0] for label, values in items.items() if (values > 0).any()}
 
 
 def _notes(table: pd.DataFrame, component: str) -> list[str]:

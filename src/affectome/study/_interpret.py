@@ -20,6 +20,7 @@ from affectome.study._engine import Stage, StageRecord, locked, run_stages
 from affectome.study._interpret_space import space_stages
 from affectome.study._interpret_together import together_analyses, together_stages
 from affectome.study._interpretation import FOLDER, Interpretation, Reading
+from affectome.study._io import json_value
 
 __all__ = ["InterpretationResult", "compare_spaces", "interpret_spaces"]
 
@@ -179,15 +180,7 @@ def _summarised(asked: Interpretation, kind: str, done: Mapping[str, _Done]) -> 
 
 def _settings(asked: Interpretation) -> dict[str, Any]:
     """Everything that was asked for, as JSON values."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {str(key): plain(item) for key, item in value.items()}
-        if isinstance(value, tuple):
-            return [plain(item) for item in value]
-        return str(value) if isinstance(value, Path) else value
-
     from affectome import __version__
 
     software = {"affectome": __version__, "python": sys.version.split()[0]}
-    return {**{name: plain(value) for name, value in vars(asked).items()}, "software": software}
+    return {**{name: json_value(value) for name, value in vars(asked).items()}, "software": software}

@@ -9,12 +9,14 @@ from typing import Any
 import pandas as pd
 
 from affectome._progress import Progress
+from affectome._seeds import named_seed
 from affectome.errors import InputError
 from affectome.interpretation import (
     CategoryStructure,
     ComponentNames,
     TopStimuli,
     adopt_names,
+    affective_graph,
     category_gradients,
     category_prototypes,
     cluster_profiles,
@@ -25,6 +27,7 @@ from affectome.interpretation import (
     project_many,
     project_umap,
     stimulus_profiles,
+    top_categories,
     top_stimuli,
     typical_captions,
 )
@@ -50,19 +53,17 @@ def space_stages(reading: Reading, name: str) -> list[Stage]:
 
 def _names(reading: Reading, space: str) -> list[Stage]:
     asked = reading.asked
-    with_words = reading.words() is not None
+    with_words = reading.captioned()
 
     def run(progress: Progress) -> Written:
         named = name_components(
             reading.spaces[space],
             reading.ratings,
             terms=reading.terms,
-            captions=reading.words(),
+            captions=reading.captions() if with_words else None,
             circular=reading.circular(space),
             bipolar=[] if asked.dimensions is None else [asked.dimensions],
-            level=asked.level,
-            n_permutations=asked.n_permutations,
-            seed=reading.seed("names", space),
+            **reading.drawn("names", space),
             progress=progress,
         )
         table, unanswered = named.table, 0
@@ -183,7 +184,7 @@ def _prediction(reading: Reading, space: str) -> list[Stage]:
     def run(progress: Progress) -> Written:
         from affectome.plotting import plot_predictions
 
-        found = reading.predictions((space,), progress)
+        found = reading.predictions(progress)
         result = found.predictions[space]
         return Written(
             {"predicted_ratings": result.ratings, "predicted_components": result.components},
@@ -206,7 +207,7 @@ def _categories(reading: Reading, space: str) -> list[Stage]:
     def run(progress: Progress) -> Written:
         from affectome.plotting import plot_category_structure, plot_confusion, plot_silhouettes
 
-        found = reading.category_structure((space,), progress)
+        found = reading.category_structure(progress)
         centroid = found.details[space, "all", "centroid"]
         figures = {
             "categories": plot_category_structure(found),
@@ -251,7 +252,9 @@ def _maps(reading: Reading, space: str) -> list[Stage]:
     def run(progress: Progress) -> Written:
         from affectome.plotting import plot_map, plot_maps
 
-        labels, points = reading.labels().labels, reading.spaces[space]
+        points, ratings = reading.spaces[space], reading.ratings[str(reading.asked.categories)]
+        # Ties as in the other analyses of categories.
+        labels = top_categories(ratings, seed=named_seed(reading.seed("categories"), "ties")).labels
         drawn = project_many({space: points}, seed=reading.seed("maps", space), progress=progress)
         prototypes = category_prototypes(points, labels)
         maps = {f"t-SNE {perplexity:g}": found for (_, perplexity), found in drawn.items()}
@@ -284,7 +287,13 @@ def _graph(reading: Reading, space: str) -> list[Stage]:
     def run(progress: Progress) -> Written:
         from affectome.plotting import plot_affective_graph
 
-        graph = reading.graph(space, progress, reading.component_names(space))
+        graph = affective_graph(
+            reading.spaces[space],
+            n_permutations=reading.asked.n_permutations,
+            names=reading.component_names(space) or None,
+            seed=reading.seed("graph", space),
+            progress=progress,
+        )
         profiles = cluster_profiles(graph, reading.ratings)
         figure = plot_affective_graph(graph, profiles.names, title=space)
         tables = {
@@ -325,9 +334,7 @@ def _gradients(reading: Reading, space: str) -> list[Stage]:
             reading.spaces[space],
             {family: reading.ratings[family]},
             family=family,
-            n_permutations=asked.n_permutations,
-            level=asked.level,
-            seed=reading.seed("categories"),  # the same ties as in the other analyses of categories
+            **reading.drawn("categories"),  # the same ties as in the other analyses of categories
             progress=progress,
         )
         scalars = {name: value for name, value in vars(result).items() if isinstance(value, float)}
@@ -341,7 +348,7 @@ def _gradients(reading: Reading, space: str) -> list[Stage]:
         reading_stage(
             reading, "gradients", space, run,
             tables=("gradient_pairs", "gradient_directions"), figures=("gradients", "gradient_lines"),
-            files=reading.files(space), parameters={**reading.families(), "circular": reading.circular(space)},
+            files=reading.files(space),
         )
     ]  # fmt: skip
 
@@ -366,9 +373,8 @@ def _stimuli(reading: Reading, space: str) -> list[Stage]:
         pictures = reading.thumbnails(strongest.ids(), progress)
         profiles = stimulus_profiles(points, leading_stimuli(strongest, _ROSES), names=names)
         drawn = {"roses": plot_rose(profiles, colour=colour, title=space)}
+        told, columns = (strongest, None) if clips else (top_stimuli(points, captions, n=_TOLD), 2)
         for page, some in pages.items():
-            told = strongest if clips else top_stimuli(points, captions, n=_TOLD)
-            columns = None if clips else 2
             drawn[page] = plot_top_stimuli(
                 told, pictures, components=some, names=names, colour=colour, title=space, columns=columns
             )

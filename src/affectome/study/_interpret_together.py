@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pandas as pd
 
@@ -11,6 +10,7 @@ from affectome._progress import Progress
 from affectome.comparison import SpaceComparison, compare_choices, compare_geometry, compare_rsa, match_clusters
 from affectome.errors import InputError
 from affectome.interpretation import (
+    affective_graph,
     compare_profiles,
     score_type_rules,
     top_stimuli,
@@ -74,30 +74,23 @@ def _agreement_stage(
 
 def _rsa(reading: Reading) -> list[Stage]:
     def compute(progress: Progress) -> SpaceComparison:
-        return compare_rsa(reading.spaces, metric=reading.metrics(), **_drawn(reading, "rsa"), progress=progress)
+        return compare_rsa(reading.spaces, metric=reading.metrics(), **reading.drawn("rsa"), progress=progress)
 
     return _agreement_stage(reading, "rsa", compute, "pearson")
 
 
 def _geometry(reading: Reading) -> list[Stage]:
     def compute(progress: Progress) -> SpaceComparison:
-        return compare_geometry(reading.spaces, **_drawn(reading, "geometry"), progress=progress)
+        return compare_geometry(reading.spaces, **reading.drawn("geometry"), progress=progress)
 
     return _agreement_stage(reading, "geometry", compute, "cka")
 
 
 def _choices(reading: Reading) -> list[Stage]:
     def compute(progress: Progress) -> SpaceComparison:
-        return compare_choices(
-            reading.spaces, metric=reading.metrics(), **_drawn(reading, "choices"), progress=progress
-        )
+        return compare_choices(reading.spaces, metric=reading.metrics(), **reading.drawn("choices"), progress=progress)
 
     return _agreement_stage(reading, "choices", compute, "agreement")
-
-
-def _drawn(reading: Reading, purpose: str) -> Any:
-    asked = reading.asked
-    return {"n_permutations": asked.n_permutations, "level": asked.level, "seed": reading.seed(purpose)}
 
 
 def _shares(reading: Reading) -> list[Stage]:
@@ -145,7 +138,7 @@ def _categories(reading: Reading) -> list[Stage]:
     def run(progress: Progress) -> Written:
         from affectome.plotting import plot_category_structure, plot_silhouettes
 
-        found = reading.category_structure(tuple(reading.spaces), progress)
+        found = reading.category_structure(progress)
         figures = {"categories": plot_category_structure(found), "silhouettes": plot_silhouettes(found)}
         return Written(
             category_tables(found), figures, {name: category_summary(found, name) for name in reading.spaces}
@@ -158,7 +151,11 @@ def _clusters(reading: Reading) -> list[Stage]:
     def run(progress: Progress) -> Written:
         from affectome.plotting import plot_upset
 
-        graphs = {name: reading.communities(name) for name in reading.spaces}
+        # The communities that `run` finds; matching looks at neither their chance nor their stability.
+        graphs = {
+            name: affective_graph(space, n_permutations=1, n_subsamples=2, seed=reading.seed("graph", name))
+            for name, space in reading.spaces.items()
+        }
         found = match_clusters(
             graphs,
             reading.ratings,
@@ -184,7 +181,7 @@ def _prediction(reading: Reading) -> list[Stage]:
     def run(progress: Progress) -> Written:
         from affectome.plotting import plot_predictions
 
-        found = reading.predictions(tuple(reading.spaces), progress)
+        found = reading.predictions(progress)
         lacking = {name: [str(i) for i in found.lacking.index[found.lacking[name]]] for name in found.lacking}
         return Written(
             {"prediction": found.table, "lacking": found.lacking.rename_axis("rating")},

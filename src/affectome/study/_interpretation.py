@@ -1,4 +1,4 @@
-"""What is interpreted, from which files and with which settings; results computed once and kept for the figures."""
+"""What is interpreted, from which files and with which settings; what a space and a comparison both need of it."""
 
 from __future__ import annotations
 
@@ -7,38 +7,32 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import pandas as pd
 
-from affectome._files import atomic_path, make_folder
+from affectome._files import make_folder
 from affectome._progress import Progress
-from affectome._resampling import check_permutations
+from affectome._resampling import check_level, check_permutations
 from affectome._seeds import named_seed
-from affectome._tables import cut_short
+from affectome._tables import cut_short, write_csv
 from affectome.errors import InputError
 from affectome.interpretation import (
-    AffectiveGraph,
-    CategoryLabels,
     CategoryStructure,
     ComponentTypes,
     PredictionComparison,
     RatingMap,
     SharesAbove,
-    WordCounts,
-    affective_graph,
     category_structure,
     compare_predictions,
     component_types,
-    count_words,
     describe_rating_map,
     shares_above,
-    top_categories,
 )
 from affectome.spaces import Metric, align, read_space
 from affectome.stimuli import StimulusSet, Thumbnail, read_stimuli, thumbnails
 from affectome.study._engine import Stage
+from affectome.study._io import json_value
 
 if TYPE_CHECKING:
     from affectome.judges import ChatJudge
@@ -46,8 +40,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 __all__ = ["FOLDER", "Interpretation", "Reading", "Written", "reading_stage"]
-
-T = TypeVar("T")
 
 #: Where comparisons lie, beside the folders of spaces.
 FOLDER = "together"
@@ -116,8 +108,7 @@ class Interpretation:
         if FOLDER in self.spaces:
             raise InputError(f"no space can be called '{FOLDER}'", remedy="rename its file")
         check_permutations(self.n_permutations)
-        if not 0 < self.level < 1:
-            raise InputError(f"level={self.level} makes no interval", remedy="use 0 < level < 1")
+        check_level(self.level)
         unknown = [name for names in self.circular.values() for name in names if name not in self.ratings]
         if unknown:
             raise InputError(
@@ -161,21 +152,16 @@ class Interpretation:
 
 
 class Reading:
-    """The inputs of an interpretation over the stimuli they share, and the results computed so far.
-
-    A result that more than one stage shows is computed once in a process.
-    """
+    """The inputs of an interpretation over the stimuli they share, and the analyses of one space or of several."""
 
     def __init__(self, asked: Interpretation) -> None:
         self.asked = asked
         spaces = {name: read_space(path) for name, path in asked.spaces.items()}
         ratings = {name: read_space(path) for name, path in asked.ratings.items()}
-        self._terms = None if asked.terms is None else read_space(asked.terms)
+        terms = [] if asked.terms is None else [asked.terms]
         self.stimuli: StimulusSet | None = None if asked.stimuli is None else read_stimuli(asked.stimuli)
-        self._kept: dict[tuple[str, ...], Any] = {}
-        frames = [*spaces.values(), *ratings.values(), *([] if self._terms is None else [self._terms])]
-        paths = [*asked.spaces.values(), *asked.ratings.values(), *([] if asked.terms is None else [asked.terms])]
-        self.n_of_inputs = {str(path): len(frame) for path, frame in zip(paths, frames, strict=True)}
+        frames = [*spaces.values(), *ratings.values(), *map(read_space, terms)]
+        paths = [*asked.spaces.values(), *asked.ratings.values(), *terms]
         together = align(*frames, how="intersect", names=[str(path) for path in paths])
         unknown = [i for i in asked.excluded if not any(i in frame.index for frame in frames)]
         if unknown:
@@ -201,12 +187,20 @@ class Reading:
         n = len(spaces)
         self.spaces = dict(zip(spaces, shared[:n], strict=True))
         self.ratings = dict(zip(ratings, shared[n : n + len(ratings)], strict=True))
-        self.terms = None if self._terms is None else shared[-1]
+        self.terms = shared[-1] if terms else None
         self.ids = ids
 
     def seed(self, *names: str) -> int:
         """A seed for one purpose."""
         return named_seed(self.asked.seed, *names)
+
+    def drawn(self, *purpose: str) -> Any:
+        """Permutations, level and seed of an analysis, as keywords."""
+        return {
+            "n_permutations": self.asked.n_permutations,
+            "level": self.asked.level,
+            "seed": self.seed(*purpose),
+        }
 
     def files(self, *spaces: str, terms: bool = False, stimuli: bool = False, judge: bool = False) -> list[Path]:
         """The input files of an analysis of these spaces: theirs, all ratings, and what else it reads."""
@@ -241,11 +235,9 @@ class Reading:
         known = set(self.stimuli.ids)
         return {i: tuple(self.stimuli.captions[i]) if i in known else () for i in self.ids}
 
-    def words(self) -> WordCounts | None:
-        """The words of the captions, counted once for all spaces; None where nothing is captioned."""
-        if self.stimuli is None or not any(self.stimuli.captions.values()):
-            return None
-        return self._once("words", lambda: count_words(self.captions()))
+    def captioned(self) -> bool:
+        """Whether any stimulus has a caption."""
+        return self.stimuli is not None and any(self.stimuli.captions.values())
 
     def clips(self) -> dict[str, list[int]]:
         """Size and time of every clip: what tells that one was replaced."""
@@ -254,14 +246,13 @@ class Reading:
         return {name: [fact.st_size, fact.st_mtime_ns] for name, fact in facts.items()}
 
     def thumbnails(self, ids: Sequence[str], progress: Progress) -> dict[str, Thumbnail]:
-        """Pictures of the stimuli that have a clip, decoded once however many spaces show them."""
-        if self.stimuli is None or not self.stimuli.videos:
+        """Pictures of the stimuli that have a clip."""
+        if self.stimuli is None:
             return {}
-        missing = [i for i in ids if i in self.stimuli.videos and ("thumbnail", i) not in self._kept]
-        blur = False if self.asked.blur == "none" else self.asked.blur
-        for i, picture in thumbnails(self.stimuli, missing, blur=blur, progress=progress).items():
-            self._kept["thumbnail", i] = picture
-        return {i: self._kept["thumbnail", i] for i in ids if ("thumbnail", i) in self._kept}
+        shown = [i for i in ids if i in self.stimuli.videos]
+        return thumbnails(
+            self.stimuli, shown, blur=False if self.asked.blur == "none" else self.asked.blur, progress=progress
+        )
 
     def component_names(self, space: str) -> dict[str, str]:
         """What the stage of names called the components; nothing where it was not asked for."""
@@ -275,113 +266,46 @@ class Reading:
         """The file of names, for stages that show them."""
         return [f"{space}/names.csv"] if not self.asked.only or "names" in self.asked.only else []
 
-    # Results that more than one stage shows.
-
-    def labels(self) -> CategoryLabels:
-        """The category of every stimulus."""
-        ratings = self.ratings[str(self.asked.categories)]
-        return self._once("labels", lambda: top_categories(ratings, seed=named_seed(self.seed("categories"), "ties")))
+    # What is made of one space, and again of several side by side.
 
     def shares(self, space: str, progress: Progress) -> SharesAbove:
         """Share of components that follow a rating."""
-        asked = self.asked
-        return self._once(
-            f"shares/{space}",
-            lambda: shares_above(
-                self.spaces[space],
-                self.ratings,
-                n_permutations=asked.n_permutations,
-                level=asked.level,
-                seed=self.seed("shares", space),
-                progress=progress,
-            ),
+        return shares_above(self.spaces[space], self.ratings, **self.drawn("shares", space), progress=progress)
+
+    def rating_map(self, space: str, progress: Progress) -> RatingMap:
+        """How diagonal the map of components and ratings is."""
+        return describe_rating_map(
+            self.spaces[space], self.ratings, **self.drawn("rating map", space), progress=progress
         )
 
     def types(self, space: str, progress: Progress) -> ComponentTypes:
         """Categorical, dimensional, hybrid or unassigned."""
-        asked = self.asked
-        return self._once(
-            f"types/{space}",
-            lambda: component_types(
-                self.spaces[space],
-                self.ratings,
-                categories=str(asked.categories),
-                dimensions=str(asked.dimensions),
-                n_permutations=asked.n_permutations,
-                level=asked.level,
-                seed=self.seed("types", space),
-                progress=progress,
-            ),
-        )
-
-    def predictions(self, spaces: tuple[str, ...], progress: Progress) -> PredictionComparison:
-        """Ratings predicted from spaces, and back; the same folds for all."""
-        asked = self.asked
-        return self._once(
-            f"predictions/{'/'.join(spaces)}",
-            lambda: compare_predictions(
-                {name: self.spaces[name] for name in spaces},
-                self.ratings,
-                reference=self.reference if self.reference in spaces else spaces[0],
-                n_permutations=asked.n_permutations,
-                level=asked.level,
-                seed=self.seed("prediction"),
-                progress=progress,
-            ),
-        )
-
-    def category_structure(self, spaces: tuple[str, ...], progress: Progress) -> CategoryStructure:
-        """How categorical spaces are."""
-        asked, family = self.asked, str(self.asked.categories)
-        return self._once(
-            f"categories/{'/'.join(spaces)}",
-            lambda: category_structure(
-                {name: self.spaces[name] for name in spaces},
-                {family: self.ratings[family]},
-                family=family,
-                circular=[name for name in spaces if family in self.circular(name)],
-                n_permutations=asked.n_permutations,
-                level=asked.level,
-                seed=self.seed("categories"),
-                progress=progress,
-            ),
-        )
-
-    def rating_map(self, space: str, progress: Progress) -> RatingMap:
-        """How diagonal the map of components and ratings is."""
-        asked = self.asked
-        return self._once(
-            f"rating map/{space}",
-            lambda: describe_rating_map(
-                self.spaces[space],
-                self.ratings,
-                n_permutations=asked.n_permutations,
-                level=asked.level,
-                seed=self.seed("rating map", space),
-                progress=progress,
-            ),
-        )
-
-    def graph(self, space: str, progress: Progress, names: Mapping[str, str]) -> AffectiveGraph:
-        """The affective graph of a space, its components called by `names`."""
-        return affective_graph(
+        return component_types(
             self.spaces[space],
-            n_permutations=self.asked.n_permutations,
-            names=names or None,
-            seed=self.seed("graph", space),
+            self.ratings,
+            categories=str(self.asked.categories),
+            dimensions=str(self.asked.dimensions),
+            **self.drawn("types", space),
             progress=progress,
         )
 
-    def communities(self, space: str) -> AffectiveGraph:
-        """The same communities, for matching, which looks at neither their chance nor their stability."""
-        return affective_graph(self.spaces[space], n_permutations=1, n_subsamples=2, seed=self.seed("graph", space))
+    def predictions(self, progress: Progress) -> PredictionComparison:
+        """Ratings predicted from the spaces, and back; the same folds for all."""
+        return compare_predictions(
+            self.spaces, self.ratings, reference=self.reference, **self.drawn("prediction"), progress=progress
+        )
 
-    def _once(self, key: str, make: Callable[[], T]) -> T:
-        """What `make` computes, computed once in this process."""
-        if (key,) not in self._kept:
-            self._kept[(key,)] = make()
-        kept: T = self._kept[(key,)]
-        return kept
+    def category_structure(self, progress: Progress) -> CategoryStructure:
+        """How categorical the spaces are."""
+        family = str(self.asked.categories)
+        return category_structure(
+            self.spaces,
+            {family: self.ratings[family]},
+            family=family,
+            circular=[name for name in self.spaces if family in self.circular(name)],
+            **self.drawn("categories"),
+            progress=progress,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -422,10 +346,12 @@ def reading_stage(
         place = make_folder(asked.out / folder / "figures")
         found = run(progress)
         for name in tables:
-            _write_table(asked.out / f"{folder}/{name}.csv", found.tables[name])
+            table = found.tables[name]
+            labelled = any(level is not None for level in table.index.names)
+            write_csv(asked.out / f"{folder}/{name}.csv", table, index=labelled)
         for name in figures:
             save_figure(found.figures[name], place, name, FORMATS)
-        return {str(key): _plain(value) for key, value in found.summary.items()}
+        return {str(key): json_value(value) for key, value in found.summary.items()}
 
     settings = {
         "n_permutations": asked.n_permutations,
@@ -439,20 +365,3 @@ def reading_stage(
         **(parameters or {}),
     }
     return Stage(f"{analysis}/{folder}", work, tuple(outputs), settings, tuple(files), tuple(reads), complete=complete)
-
-
-def _write_table(path: Path, table: pd.DataFrame) -> None:
-    """A table as CSV, with its index where that has a name."""
-    with atomic_path(path) as temporary:
-        table.to_csv(temporary, index=any(name is not None for name in table.index.names), lineterminator="\n")
-
-
-def _plain(value: Any) -> Any:
-    """JSON values: what is undefined is null, keys are text."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and value != value else value

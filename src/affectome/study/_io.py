@@ -10,6 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from affectome._files import read_json, write_json
 from affectome.errors import InputError
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from affectome.study._engine import StageRecord
     from affectome.study._schema import Study
 
-__all__ = ["read_record", "write_provenance", "write_record", "write_summary"]
+__all__ = ["json_value", "read_record", "write_provenance", "write_record", "write_summary"]
 
 _VERSIONED = (
     "affectome",
@@ -95,3 +97,16 @@ def write_provenance(path: Path, study: Study, source: Path, records: Sequence[S
             ],
         },
     )
+
+
+def json_value(value: Any) -> Any:
+    """What JSON can hold: keys and paths are text, tuples lists, NumPy scalars numbers, and what is undefined null."""
+    if isinstance(value, Mapping):
+        return {str(key): json_value(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [json_value(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and value != value else value

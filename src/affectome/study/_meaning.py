@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from affectome._files import atomic_path, write_json
+from affectome._files import write_json
 from affectome._progress import Progress
+from affectome._tables import write_csv
 from affectome.interpretation import (
     CategoryLabels,
     NearestCentroid,
@@ -43,11 +44,6 @@ def meaning_stages(plan: Plan) -> list[Stage]:
     return stages
 
 
-def _write_table(plan: Plan, path: str, frame: pd.DataFrame, *, index: bool = True) -> None:
-    with atomic_path(plan.results / path) as temporary:
-        frame.to_csv(temporary, index=index, lineterminator="\n")
-
-
 def _components(plan: Plan, name: str) -> Stage:
     n = plan.study.interpretation.captions
     outputs = (f"interpretation/{name}_components.csv", f"interpretation/{name}_captions.csv")
@@ -56,10 +52,10 @@ def _components(plan: Plan, name: str) -> Stage:
         space = plan.space(name)
         sizes = describe_components(space)
         shown = typical_captions(space, plan.stimuli().captions, n=n)
-        _write_table(plan, outputs[0], sizes)
+        write_csv(plan.results / outputs[0], sizes)
         rows = [(component, *vars(item).values()) for component, items in shown.items() for item in items]
-        _write_table(
-            plan, outputs[1], pd.DataFrame(rows, columns=["component", "id", "weight", "caption"]), index=False
+        write_csv(
+            plan.results / outputs[1], pd.DataFrame(rows, columns=["component", "id", "weight", "caption"]), index=False
         )
         return {"sizes": sizes.round(6).reset_index().to_dict("records"), "mean_hoyer": float(sizes["hoyer"].mean())}
 
@@ -79,7 +75,7 @@ def _ratings(plan: Plan, name: str) -> Stage:
         tidy = pd.concat({"r": result.r.stack(), "p": result.p.stack(), "q": result.q.stack()}, axis=1)
         tidy.index.names = ["component", "rating"]
         tidy.insert(0, "family", [result.family[rating] for _, rating in tidy.index])
-        _write_table(plan, outputs[0], tidy)
+        write_csv(plan.results / outputs[0], tidy)
         figure = plot_rating_correlations(result, title=f"{label}: components and ratings", alpha=table.alpha)
         save_figure(figure, plan.results / "figures", f"{name}_ratings")
         components = [
@@ -202,7 +198,7 @@ def _map(plan: Plan, name: str) -> Stage:
 
         projection = project_tsne(plan.space(name), perplexity=table.perplexity, seed=seed)
         labels = _labels(plan).labels
-        _write_table(plan, outputs[0], projection.coordinates.join(labels))
+        write_csv(plan.results / outputs[0], projection.coordinates.join(labels))
         save_figure(
             plot_map(projection, labels, title=f"{label}: t-SNE by category"), plan.results / "figures", f"{name}_map"
         )

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from affectome._files import atomic_path, write_json
+from affectome._files import write_json
 from affectome._progress import Progress
 from affectome._seeds import named_seed
-from affectome._tables import cut_short
+from affectome._tables import cut_short, write_csv
 from affectome.errors import InputError
 from affectome.spaces import read_space, write_space
 from affectome.stimuli import (
@@ -343,8 +343,7 @@ def _agreement(plan: Plan) -> Stage:
     def run(progress: Progress) -> Mapping[str, Any]:
         answers = {name: plan.trials(f"{name}_test") for name in plan.asked_systems}
         result = choice_agreement(answers, n_boot=table.bootstrap, level=table.level, seed=seed)
-        with atomic_path(plan.results / path) as temporary:
-            result.table.to_csv(temporary, index=False, lineterminator="\n")
+        write_csv(plan.results / path, result.table, index=False)
         return {"pairs": result.table.to_dict("records"), "level": table.level, "chance": 1 / 3}
 
     reads = tuple(f"triplets/{name}_test.parquet" for name in plan.asked_systems)
