@@ -10,7 +10,8 @@ from affectome import InputError
 from affectome.comparison import match_clusters, upset_counts
 from affectome.comparison._clusters import _shared, match_p, permuted_profiles, rotated_congruences, unit_rows
 from affectome.interpretation import affective_graph, cluster_profiles
-from affectome.interpretation._communities import random_rotations, unit_columns
+from affectome.interpretation._communities import random_rotations
+from affectome.interpretation._correlations import unit_columns
 
 FAST = {"n_permutations": 99, "n_subsamples": 10}
 ALPHAS = (0.01, 0.05, 0.10)

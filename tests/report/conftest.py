@@ -1,5 +1,7 @@
 """A finished study whose captions, ids and labels try to break the page."""
 
+from html.parser import HTMLParser
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -111,3 +113,33 @@ def hostile_gallery(tmp_path_factory, gallery_stimuli):
         thumbnails=thumbnails(gallery_stimuli, ids, blur=[ids[0]]),
         notes=[HOSTILE[2]],
     )
+
+
+class PageReader(HTMLParser):
+    """Collects tags, attributes and text."""
+
+    def __init__(self):
+        super().__init__()
+        self.tags, self.attributes, self.text = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, *pair) for pair in attrs]
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+    def of(self, tag, name):
+        return [value for t, n, value in self.attributes if (t, n) == (tag, name)]
+
+
+@pytest.fixture(scope="session")
+def parsed():
+    """Reads the text of a page."""
+
+    def read(text):
+        reader = PageReader()
+        reader.feed(text)
+        return reader
+
+    return read

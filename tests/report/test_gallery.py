@@ -3,7 +3,6 @@
 import base64
 import io
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
@@ -18,29 +17,9 @@ from affectome.stimuli import StimulusSet, thumbnails
 pytest.importorskip("wordcloud", reason="needs affectome[words]")
 
 
-class Reader(HTMLParser):
-    """Collects tags, attributes and text."""
-
-    def __init__(self):
-        super().__init__()
-        self.tags, self.attributes, self.text = [], [], []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += [(tag, *pair) for pair in attrs]
-
-    def handle_data(self, data):
-        self.text.append(data)
-
-    def of(self, tag, name):
-        return [value for t, n, value in self.attributes if (t, n) == (tag, name)]
-
-
 @pytest.fixture(scope="module")
-def page(hostile_gallery):
-    reader = Reader()
-    reader.feed(hostile_gallery.read_text(encoding="utf-8"))
-    return reader
+def page(hostile_gallery, parsed):
+    return parsed(hostile_gallery.read_text(encoding="utf-8"))
 
 
 def test_user_text_is_text_and_never_markup(page):
@@ -111,13 +90,12 @@ def test_words_of_a_cloud_keep_their_sizes_whatever_the_font(page):
     assert all(float(length) < 220 for length in lengths)
 
 
-def test_what_a_card_lacks_is_left_out(tmp_path):
+def test_what_a_card_lacks_is_left_out(tmp_path, parsed):
     path = write_gallery(
         tmp_path / "g.html",
         [ComponentCard("c1", clouds={"empty": pd.Series({"a": 0.0}), "foreign": pd.Series({"愛": 1.0})})],
     )
-    reader = Reader()
-    reader.feed(path.read_text(encoding="utf-8"))
+    reader = parsed(path.read_text(encoding="utf-8"))
     assert not {"img", "table", "svg", "h3", "dl"} & set(reader.tags)
     assert "blurred" not in "".join(reader.text)
 

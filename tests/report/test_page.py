@@ -3,7 +3,6 @@
 import html
 import json
 import re
-from html.parser import HTMLParser
 
 import pytest
 
@@ -11,26 +10,9 @@ from affectome.errors import InputError
 from affectome.report import write_report
 
 
-class Reader(HTMLParser):
-    """Collects tags, attributes and text."""
-
-    def __init__(self):
-        super().__init__()
-        self.tags, self.attributes, self.text = [], [], []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += [(tag, *pair) for pair in attrs]
-
-    def handle_data(self, data):
-        self.text.append(data)
-
-
 @pytest.fixture(scope="module")
-def page(hostile_study):
-    reader = Reader()
-    reader.feed((hostile_study / "report.html").read_text(encoding="utf-8"))
-    return reader
+def page(hostile_study, parsed):
+    return parsed((hostile_study / "report.html").read_text(encoding="utf-8"))
 
 
 def test_user_text_is_text_and_never_markup(page, hostile_study):

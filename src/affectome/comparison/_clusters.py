@@ -25,8 +25,8 @@ from affectome.interpretation._communities import (
     page_ranks,
     random_rotations,
     subsample_rows,
-    unit_columns,
 )
+from affectome.interpretation._correlations import unit_columns
 from affectome.interpretation._graph import (
     RESTARTS,
     cluster_weights,
@@ -175,7 +175,7 @@ def match_clusters(
         progress(done, steps, detail=detail)
 
     scores = {
-        name: cluster_weights(graph) @ unit_columns(graph.space.to_numpy(np.float64)).T
+        name: cluster_weights(graph) @ unit_columns(graph.space.to_numpy(np.float64), constant=0.0).T
         for name, graph in graphs.items()
     }
     permuted = permuted_profiles(scores, rated, n_permutations, for_unrelated, tell)
@@ -219,7 +219,7 @@ def unit_rows(profiles: Floats) -> Floats:
 def _rated(ratings: Mapping[str, pd.DataFrame], ids: pd.Index) -> Floats:
     """Ratings that vary, each centred and of length one, in the order of the ids."""
     columns = np.column_stack([frame.loc[ids].to_numpy(np.float64) for frame in ratings.values()])
-    unit = unit_columns(columns)
+    unit = unit_columns(columns, constant=0.0)
     return unit[:, unit.any(axis=0)]
 
 
@@ -362,7 +362,7 @@ def _recurrence(
     together = np.column_stack([*(graph.space.to_numpy(np.float64) for graph in graphs.values()), rated])
     ends = np.cumsum([graph.space.shape[1] for graph in graphs.values()])
     for draw, (kept, seeds) in enumerate(zip(rows, runs, strict=True)):
-        unit = unit_columns(together[kept])
+        unit = unit_columns(together[kept], constant=0.0)
         r = np.split(unit.T @ unit, ends)[:-1]  # per space, its components with everything
         parts = {
             name: _subsampled_profiles(graph, rows_of[:, end - len(rows_of) : end], rows_of[:, ends[-1] :], own)

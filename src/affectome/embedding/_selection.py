@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
+from affectome._processes import closed_at_once
 from affectome._progress import Progress, silent
 from affectome._seeds import named_seed
 from affectome.embedding._choices import shared_hits
@@ -337,8 +337,7 @@ def _run(
             take(path, pd.DataFrame(rows))
     else:
         parallel = Parallel(n_jobs=workers, prefer="processes", return_as="generator_unordered")
-        with warnings.catch_warnings(), closing(parallel(delayed(_fit_path)(work, path) for path in todo)) as fitted:
-            warnings.filterwarnings("ignore", message=".* tasks which were still being processed")  # after Ctrl-C
+        with closed_at_once(parallel(delayed(_fit_path)(work, path) for path in todo)) as fitted:
             for path, table in fitted:
                 take(path, table)
                 done += each

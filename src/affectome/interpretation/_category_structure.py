@@ -10,10 +10,9 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from affectome._progress import Progress, silent
-from affectome._resampling import check_bootstrap, check_permutations
+from affectome._resampling import check_bootstrap, check_permutations, false_discovery_rate
 from affectome._seeds import named_seed
 from affectome._tables import cut_short
 from affectome.errors import InputError
@@ -260,9 +259,9 @@ def _run(jobs: Mapping[Any, Callable[[], Any]], n_jobs: int, progress: Progress)
 def _marked(table: pd.DataFrame, names: Sequence[str], circular: Sequence[str]) -> pd.DataFrame:
     last = list(table.index.names)[len(names) :]
     marked = table.rename_axis([*names, *last])
-    p = marked["p"].to_numpy(np.float64)
+    q = false_discovery_rate(marked["p"].to_numpy(np.float64))
     spaces = marked.index.get_level_values("space")
-    return marked.assign(q=stats.false_discovery_control(p, method="bh"), circular=spaces.isin(list(circular)))
+    return marked.assign(q=q, circular=spaces.isin(list(circular)))
 
 
 def _classes(

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from affectome._progress import Progress, silent
-from affectome._resampling import check_permutations, permutation_p
+from affectome._resampling import check_level, check_permutations, permutation_p
 from affectome.errors import InputError
 from affectome.interpretation._categories import column_shuffled, resolved_categories
 from affectome.interpretation._proportions import balanced_interval, share_variance, wilson_interval
@@ -251,8 +251,7 @@ def classify(
 
     if method not in CLASSIFIERS:
         raise InputError(f"'{method}' is no way to classify", remedy=f"choose one of {', '.join(CLASSIFIERS)}")
-    if not 0 < level < 1:
-        raise InputError(f"level={level} makes no interval", remedy="use 0 < level < 1")
+    check_level(level)
     check_permutations(n_permutations)
     if n_subsamples < 2:
         raise InputError(f"n_subsamples={n_subsamples} makes no interval", remedy="use n_subsamples >= 2")

@@ -21,7 +21,6 @@ __all__ = [
     "rewired",
     "rotated",
     "subsample_rows",
-    "unit_columns",
 ]
 
 Floats = NDArray[np.float64]
@@ -29,15 +28,6 @@ Labels = NDArray[np.intp]
 
 _SWAPS = 10  # tried per edge on the way to the hub and from it
 _SAME = 1e-9  # partitions whose modularity differs by less are tied
-
-
-def unit_columns(values: NDArray[np.floating]) -> Floats:
-    """Columns centred and of length one; zero where a column is constant. Their products are correlations."""
-    centred = np.asarray(values, np.float64) - np.mean(values, axis=0, dtype=np.float64)
-    length = np.linalg.norm(centred, axis=0)
-    length[np.ptp(values, axis=0) == 0] = np.inf
-    unit: Floats = centred / length
-    return unit
 
 
 def subsample_rows(n: int, share: float, count: int, stream: np.random.SeedSequence) -> list[Labels]:

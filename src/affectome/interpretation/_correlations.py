@@ -270,12 +270,11 @@ def strongest_by_family(strength: Floats, family: pd.Series[str]) -> dict[str, F
     return strongest
 
 
-def unit_columns(values: Floats) -> Floats:
-    """Columns centred and of unit length, so that their products are correlations; NaN where one is constant."""
+def unit_columns(values: Floats, *, constant: float = np.nan) -> Floats:
+    """Columns centred and of unit length, so that their products are correlations; `constant` where one is constant."""
     centred = values - values.mean(axis=0)
-    length = np.linalg.norm(centred, axis=0)
-    length[np.ptp(values, axis=0) == 0] = np.nan
-    scaled: Floats = centred / length
+    length, flat = np.linalg.norm(centred, axis=0), np.ptp(values, axis=0) == 0
+    scaled: Floats = np.where(flat, constant, centred / np.where(flat, 1.0, length))
     return scaled
 
 

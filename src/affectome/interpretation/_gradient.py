@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from affectome._progress import Progress, silent
-from affectome._resampling import check_bootstrap, check_permutations, permutation_p
+from affectome._resampling import check_bootstrap, check_permutations, false_discovery_rate, permutation_p
 from affectome._seeds import named_seed
 from affectome._tables import cut_short
 from affectome.errors import InputError
@@ -434,11 +434,11 @@ def _ordered_table(lines: Lines, tested: NDArray[np.bool_], r: Floats, null: Flo
             "n_rated": lines.n_rated[first, second],
             "r": r[0, first, second],
             "p": p[0],
-            "q": stats.false_discovery_control(p[0]),
+            "q": false_discovery_rate(p[0]),
             "p_max": permutation_p(z, np.broadcast_to(largest[:, None], (len(largest), len(z)))),
             "specific": r[1, first, second],
             "specific_p": p[1],
-            "specific_q": stats.false_discovery_control(p[1]),
+            "specific_q": false_discovery_rate(p[1]),
         },
         index=index,
     )
@@ -458,19 +458,14 @@ def _pair_table(lines: Lines, tested: NDArray[np.bool_], r: Floats, null: Floats
     p = permutation_p(both(r, root), both(null, root))
     names = np.array(lines.names)
     return pd.DataFrame(
-        {"r": both(r, np.ones(len(root))) / n_ways, "p": p, "q": stats.false_discovery_control(p)},
+        {"r": both(r, np.ones(len(root))) / n_ways, "p": p, "q": false_discovery_rate(p)},
         index=pd.MultiIndex.from_arrays([names[first], names[second]], names=["first", "second"]),
     )
 
 
 def _with_verdicts(pairs: pd.DataFrame, alpha: float) -> pd.DataFrame:
     for null in ("discrete", "blended"):
-        p = pairs[f"p_{null}"].to_numpy()
-        q = np.full(len(p), np.nan)
-        known = ~np.isnan(p)
-        if known.any():
-            q[known] = stats.false_discovery_control(p[known])
-        pairs[f"q_{null}"] = q
+        pairs[f"q_{null}"] = false_discovery_rate(pairs[f"p_{null}"].to_numpy())
     not_discrete, not_blended = pairs["q_discrete"] < alpha, pairs["q_blended"] < alpha
     followed = (pairs["q"] < alpha) & not_discrete
     found = [followed & ~not_blended, followed & not_blended, not_blended & ~not_discrete]

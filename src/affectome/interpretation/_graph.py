@@ -26,9 +26,8 @@ from affectome.interpretation._communities import (
     rewired,
     rotated,
     subsample_rows,
-    unit_columns,
 )
-from affectome.interpretation._correlations import correlate_components
+from affectome.interpretation._correlations import correlate_components, unit_columns
 from affectome.spaces import as_space
 
 logger = logging.getLogger(__name__)
@@ -202,7 +201,8 @@ def affective_graph(
     weights_of = _checked(space, threshold, resolution, n_seeds, n_subsamples, subsample)
     check_permutations(n_permutations)
     for_seeds, for_rows, for_restarts, *for_chance = np.random.SeedSequence(seed).spawn(5)
-    correlations = unit_columns(weights_of).T @ unit_columns(weights_of)
+    unit = unit_columns(weights_of, constant=0.0)
+    correlations = unit.T @ unit
     weights = edge_weights(correlations, threshold)
     runs = for_seeds.generate_state(n_seeds).tolist()
     found, counts = best_partition(weights, resolution, runs)
@@ -294,7 +294,7 @@ def _resampled(
 ) -> Iterator[tuple[Floats, Labels]]:
     runs = stream.generate_state(RESTARTS * len(rows)).reshape(-1, RESTARTS).tolist()
     for done, (kept, seeds) in enumerate(zip(rows, runs, strict=True), start=1):
-        unit = unit_columns(values[kept])
+        unit = unit_columns(values[kept], constant=0.0)
         weights = edge_weights(unit.T @ unit, threshold)
         yield weights, best_partition(weights, resolution, seeds)[0]
         progress(done, total, detail="subsamples")

@@ -11,6 +11,7 @@ import pandas as pd
 
 from affectome._tables import check_unique
 from affectome.errors import InputError
+from affectome.report._templates import page_template, percent
 
 if TYPE_CHECKING:
     from affectome.plotting import PlacedWord
@@ -64,22 +65,12 @@ def render_gallery(
     seed: int,
 ) -> str:
     """The whole page as text; every name, caption and id is escaped."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     if not cards:
         raise InputError("the gallery has no components", remedy="give at least one card")
     check_unique([card.component for card in cards], source="the gallery")
     shown = {str(name) for card in cards if card.stimuli is not None for name in _column(card, "id")}
     pictures = {name: thumbnail for name, thumbnail in thumbnails.items() if name in shown}
-    environment = Environment(
-        loader=PackageLoader("affectome.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(number=_number, percent=_percent)
-    return environment.get_template("gallery.html.j2").render(
+    return page_template("gallery.html.j2", number=_number, percent=percent).render(
         title=title,
         notes=notes,
         cards=[_filled(card, seed) for card in cards],
@@ -171,7 +162,3 @@ def _picture(thumbnail: Thumbnail) -> dict[str, Any]:
 def _number(value: float, digits: int = 2) -> str:
     """A number with a true minus sign."""
     return f"{value:.{digits}f}".replace("-", "−")
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f}%"

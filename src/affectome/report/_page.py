@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from affectome.report._templates import page_template, percent
+
 __all__ = ["Picture", "Results", "render_page"]
 
 
@@ -39,19 +41,9 @@ class Results:
 
 def render_page(results: Results) -> str:
     """The whole page as text; every name and caption is escaped."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("affectome.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(number=_number, percent=_percent, small=_small)
     summary = results.summary
     top_key = next((key for s in summary["systems"].values() for key in s if key.endswith("_nearest_centroid")), None)
-    return environment.get_template("page.html.j2").render(
+    return page_template("page.html.j2", number=_number, percent=percent, small=_small).render(
         summary=summary,
         provenance=results.provenance,
         pictures=results.pictures,
@@ -90,14 +82,14 @@ def _findings(summary: Mapping[str, Any], top_key: str | None) -> list[str]:
     for system in ranked:
         score = system["held_out_accuracy"]
         sentences.append(
-            f"{system['label']}: {system['n_components']} components predict {_percent(score['value'])} of held-out "
-            f"choices ({100 * score['level']:g}% interval {_percent(score['ci_low'])} to "
-            f"{_percent(score['ci_high'])}; chance 33.3%)."
+            f"{system['label']}: {system['n_components']} components predict {percent(score['value'])} of held-out "
+            f"choices ({100 * score['level']:g}% interval {percent(score['ci_low'])} to "
+            f"{percent(score['ci_high'])}; chance 33.3%)."
         )
     if "agreement" in summary:
         names = {name: system["label"] for name, system in systems.items()}
         pairs = sorted(summary["agreement"]["pairs"], key=lambda pair: -pair["value"])
-        told = [f"{names[p['first']]} and {names[p['second']]} on {_percent(p['value'])}" for p in pairs]
+        told = [f"{names[p['first']]} and {names[p['second']]} on {percent(p['value'])}" for p in pairs]
         sentences.append(f"The same odd one is chosen by {', by '.join(told)} of triplets (chance 33.3%).")
     if top_key is not None:
         for system in ranked:
@@ -106,11 +98,11 @@ def _findings(summary: Mapping[str, Any], top_key: str | None) -> list[str]:
                 " Its choices were made from these very categories, so this is circular." if found["circular"] else ""
             )
             sentences.append(
-                f"{system['label']}: {_percent(found['value'])} of stimuli lie near their own category "
+                f"{system['label']}: {percent(found['value'])} of stimuli lie near their own category "
                 f"(among the {found['top']} nearest of {found['n_classes']} centroids, leave-one-out; "
-                f"{_percent(found['balanced'])} balanced over categories; "
-                f"always naming the commonest gives {_percent(found['prior'])}, "
-                f"permuted labels up to {_percent(found['null_high'])}, p = {_small(found['p'])}).{circular}"
+                f"{percent(found['balanced'])} balanced over categories; "
+                f"always naming the commonest gives {percent(found['prior'])}, "
+                f"permuted labels up to {percent(found['null_high'])}, p = {_small(found['p'])}).{circular}"
             )
     return sentences
 
@@ -122,10 +114,6 @@ def _model(described: Any) -> str | None:
 
 def _number(value: float, digits: int = 3) -> str:
     return f"{value:.{digits}f}"
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f}%"
 
 
 def _small(value: float) -> str:
