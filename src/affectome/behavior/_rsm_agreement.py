@@ -353,8 +353,7 @@ def rsm_order(rsm: pd.DataFrame, groups: pd.Series[str] | None = None) -> list[s
         Similarities; a pair that is NaN counts as averagely similar.
     groups : Series, index stimulus ids
         Keep the stimuli of a group together, largest group first and those without one last, and cluster within
-        it; by default one clustering
-        (average linkage of the differences from the largest similarity).
+        it; by default one clustering (average linkage of the differences from the largest similarity).
 
     Returns
     -------

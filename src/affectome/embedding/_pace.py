@@ -10,10 +10,8 @@ from affectome._numba import kernel_threads
 
 __all__ = ["Pace"]
 
-_SOON, _LOOK_AGAIN = (
-    3,
-    24,
-)  # legs after which the slower one is tried once more: the machine may have become free, or busy
+# Legs after which the slower one is tried once more: the machine may have become free, or busy.
+_SOON, _LOOK_AGAIN = 3, 24
 
 
 class Pace:
