@@ -5,6 +5,7 @@ from affectome import embedding as embedding
 from affectome import errors as errors
 from affectome import interpretation as interpretation
 from affectome import judges as judges
+from affectome import neural as neural
 from affectome import plotting as plotting
 from affectome import simulation as simulation
 from affectome import spaces as spaces
@@ -39,6 +40,7 @@ from affectome.judges import FeatureJudge as FeatureJudge
 from affectome.judges import LocalJudge as LocalJudge
 from affectome.judges import ask as ask
 from affectome.judges import read_judge as read_judge
+from affectome.neural import Recording as Recording
 from affectome.simulation import simulate_emotions as simulate_emotions
 from affectome.spaces import read_space as read_space
 from affectome.spaces import write_space as write_space

@@ -1,0 +1,3 @@
+"""Maps of the brain as files that other programs open."""
+
+__all__: list[str] = []
