@@ -166,7 +166,7 @@ class Recording:
     @property
     def n_voxels(self) -> int:
         """Columns of the responses."""
-        return self.responses.shape[1]
+        return int(self.responses.shape[1])
 
     def select_trials(self, trials: NDArray[np.bool_] | NDArray[np.intp]) -> Recording:
         """Only these trials, numbered anew."""
