@@ -16,7 +16,8 @@ def haxby_recording(data: Path, estimate: str = "window") -> Recording:
     """Eight categories in blocks of nine volumes, twelve runs, 530 voxels of one slice.
 
     ``"window"``: one trial per block (96). ``"volumes"``: one row per volume of a block (864), nothing shifted or
-    averaged. Both have the columns stimulus (category), run, session (1), block (0 .. 95, distinct over runs).
+    averaged. The labels of the file are late by the delay of the haemodynamics already: categories differ most, and
+    blocks stand out most from rest, at a shift of 0 volumes (r .58; .50 at -1, .51 at +1). Both have the columns stimulus (category), run, session (1), block (0 .. 95, distinct over runs).
     """
     folder = data / "haxby_slice"
     bold = nibabel.load(folder / "bold.nii.gz")
@@ -30,7 +31,7 @@ def haxby_recording(data: Path, estimate: str = "window") -> Recording:
         return Recording("haxby", series[shown.index], trials, grid, source="haxby_slice")
     rows, table = [], []
     for block, scans in volumes[volumes["block"] >= 0].groupby("block"):
-        rows.append(series[scans.index + 2].mean(axis=0))
+        rows.append(series[scans.index].mean(axis=0))
         table.append({**scans.iloc[0].to_dict(), "block": block})
     return Recording("haxby", np.stack(rows), pd.DataFrame(table), grid, source="haxby_slice")
 
