@@ -16,8 +16,9 @@ def haxby_recording(data: Path, estimate: str = "window") -> Recording:
     """Eight categories in blocks of nine volumes, twelve runs, 530 voxels of one slice.
 
     ``"window"``: one trial per block (96). ``"volumes"``: one row per volume of a block (864), nothing shifted or
-    averaged. The labels of the file are late by the delay of the haemodynamics already: categories differ most, and
-    blocks stand out most from rest, at a shift of 0 volumes (r .58; .50 at -1, .51 at +1). Both have the columns stimulus (category), run, session (1), block (0 .. 95, distinct over runs).
+    averaged. The labels of the file are late by the delay of the haemodynamics already: blocks stand out most from
+    rest at a shift of 0 volumes (r .58; .50 at -1, .51 at +1). Both have the columns stimulus (category), run,
+    session (1), block (0 .. 95, distinct over runs).
     """
     folder = data / "haxby_slice"
     bold = nibabel.load(folder / "bold.nii.gz")
