@@ -18,6 +18,7 @@ from affectome._files import unreadable
 from affectome._tables import cut_short, read_table
 from affectome.errors import InputError
 from affectome.neural.recordings import Recording, VolumeGrid
+from affectome.neural.recordings._lattice import lattice_shift
 
 __all__ = ["Labels", "add_regions", "region_labels", "regions_from_image"]
 
@@ -27,7 +28,6 @@ logger = logging.getLogger(__name__)
 #: too), the path of one, or a mapping.
 Labels = pd.DataFrame | Mapping[int, str] | str | os.PathLike[str]
 
-_MILLIMETRES = 1e-3  # affines that differ by less, at the corners of the volume, are one grid
 _MNI_CODE = 4
 
 
@@ -53,8 +53,8 @@ def regions_from_image(
     threshold
         For four-dimensional images of probabilities: a voxel lies in a region where its value is above it.
     resample
-        Take the label whose voxel centre is nearest, where the image has another grid of the same space. Off, an
-        image must have the grid of the recording; that both are aligned in space no file can say.
+        Take the label whose voxel centre is nearest, where the image has another grid of the same space. Off, its
+        voxels must lie where those of the recording do (within 0.1 mm; it may show more or less of the space).
 
     Returns
     -------
@@ -195,45 +195,34 @@ def _values(image: Any, places: NDArray[np.intp], source: str) -> NDArray[Any]:
 def _places(image: Any, grid: VolumeGrid, source: str, resample: bool) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """Indices into the image of each voxel, and whether it lies in the image at all."""
     import nibabel
+    from nibabel.affines import voxel_sizes
 
-    shape = image.shape[:3]
-    if shape == grid.shape and _affine_distance(image.affine, grid) < _MILLIMETRES:
-        return grid.ijk.astype(np.intp), np.ones(len(grid), bool)
-    theirs, ours = ("".join(nibabel.aff2axcodes(affine)) for affine in (image.affine, grid.affine))
+    shift = lattice_shift(grid, image.affine)
+    if shift is not None:
+        return _clipped(grid.ijk + shift, image.shape)
     if not resample:
+        theirs, ours = ("".join(nibabel.aff2axcodes(affine)) for affine in (image.affine, grid.affine))
         if theirs != ours:
             problem = f"the image is oriented {theirs} and the recording {ours}"
-        elif shape != grid.shape:
-            problem = f"the image has {_times(shape)} voxels and the recording {_times(grid.shape)}"
         else:
-            problem = f"the image lies {_affine_distance(image.affine, grid):.3g} mm away from the recording"
+            sizes = [" × ".join(f"{size:.3g}" for size in voxel_sizes(one)) for one in (image.affine, grid.affine)]
+            problem = f"the voxels of the image ({sizes[0]} mm) lie elsewhere than the recording's ({sizes[1]} mm)"
         remedy = "give an image on the recording's grid, or take the nearest voxel (resample=True)"
         raise InputError(problem, source=source, remedy=remedy)
-    if (
-        grid.space is None
-        and int(image.header.get("sform_code", 0) if hasattr(image.header, "get") else 0) == _MNI_CODE
-    ):
+    if grid.space is None and int(getattr(image, "header", {}).get("sform_code", 0)) == _MNI_CODE:
         raise InputError(
             "the image is in MNI space and the recording in the person's own",
             source=source,
             remedy="bring the atlas into the person's space first",
         )
     exact = (grid.coordinates() - image.affine[:3, 3]) @ np.linalg.inv(image.affine[:3, :3]).T
-    nearest = np.rint(exact).astype(np.intp)
-    inside = np.all((nearest >= 0) & (nearest < np.array(shape)), axis=1)
-    nearest[~inside] = 0
-    return nearest, inside
+    return _clipped(np.rint(exact).astype(np.intp), image.shape)
 
 
-def _affine_distance(affine: NDArray[np.float64], grid: VolumeGrid) -> float:
-    """How far apart, in millimetres, the two place the corners of the volume."""
-    corners = np.array(np.meshgrid(*[(0, size - 1) for size in grid.shape])).reshape(3, -1).T
-    difference = affine - grid.affine
-    return float(np.linalg.norm(corners @ difference[:3, :3].T + difference[:3, 3], axis=1).max())
-
-
-def _times(shape: Sequence[int]) -> str:
-    return " × ".join(map(str, shape))
+def _clipped(places: NDArray[np.intp], shape: Sequence[int]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Indices that are all in the volume, and which were so before."""
+    inside = np.all((places >= 0) & (places < np.array(shape[:3])), axis=1)
+    return np.where(inside[:, None], places, 0), inside
 
 
 def _label_masks(values: NDArray[Any], names: Mapping[int, str] | None, source: str) -> dict[str, NDArray[np.bool_]]:

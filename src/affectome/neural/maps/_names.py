@@ -1,0 +1,46 @@
+"""What a map is called: the entities of BIDS, in its order."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from affectome.errors import InputError
+
+__all__ = ["bids_label", "map_stem"]
+
+
+def bids_label(name: str) -> str:
+    """Letters and digits only, as BIDS wants; different names get different labels.
+
+    Words are joined as in ``humanCategory``; a name that is not a label already ends in six digits of its own.
+
+    Examples
+    --------
+    >>> bids_label("MLLM")
+    'MLLM'
+    >>> bids_label("human category")
+    'humanCategory50be57'
+    """
+    if re.fullmatch("[A-Za-z0-9]+", name):
+        return name
+    words = re.findall("[A-Za-z0-9]+", name)
+    joined = "".join([word if k == 0 else word[0].upper() + word[1:] for k, word in enumerate(words)])
+    return joined + hashlib.sha256(name.encode()).hexdigest()[:6]
+
+
+def map_stem(
+    *, subject: str | None, hemisphere: str | None, grid_space: str | None, statistic: str, space: str | None
+) -> str:
+    """Name of a map without extension; entities that are None are left out."""
+    entities = {
+        "sub": None if subject is None else bids_label(subject.removeprefix("sub-")),
+        "hemi": hemisphere,
+        "space": None if grid_space is None else bids_label(grid_space),
+        "stat": bids_label(statistic),
+        "desc": None if space is None else bids_label(space),
+    }
+    for entity, label in entities.items():
+        if label == "":
+            raise InputError(f"the name for '{entity}' is empty", source="map", remedy="give it one")
+    return "_".join([f"{entity}-{label}" for entity, label in entities.items() if label is not None] + ["statmap"])
