@@ -1,13 +1,6 @@
 """Does a space predict the brain: recordings, regions, encoding, statistics, maps."""
 
-from affectome.neural.maps import (
-    GroupMap,
-    average_maps,
-    common_geometry,
-    map_facts,
-    read_map,
-    write_map,
-)
+from affectome.neural.maps import GroupMap, average_maps, common_geometry, map_facts, read_map, write_map
 from affectome.neural.recordings import (
     LabelMatch,
     Recording,
@@ -37,20 +30,25 @@ from affectome.neural.rois import (
     regions_from_surface,
     summarise_regions,
 )
+from affectome.neural.statistics import GroupComparison, Prevalence, SignFlip, compare_group, prevalence, sign_flip_test
 
 __all__ = [
-    "HCP_GROUPS",
-    "SUBCORTICAL",
+    "GroupComparison",
     "GroupMap",
+    "HCP_GROUPS",
     "LabelMatch",
+    "Prevalence",
     "Recording",
     "RecordingCheck",
+    "SUBCORTICAL",
+    "SignFlip",
     "SurfaceMesh",
     "VolumeGrid",
     "average_maps",
     "average_repeats",
     "check_recording",
     "common_geometry",
+    "compare_group",
     "drop_duplicates",
     "grid_from_coordinates",
     "group_members",
@@ -58,6 +56,7 @@ __all__ = [
     "join_recordings",
     "map_facts",
     "match_stimuli",
+    "prevalence",
     "read_arrays",
     "read_bdpy",
     "read_map",
@@ -66,6 +65,7 @@ __all__ = [
     "read_regions",
     "regions_from_image",
     "regions_from_surface",
+    "sign_flip_test",
     "standardise_runs",
     "summarise_regions",
     "write_bdpy",
