@@ -1,0 +1,324 @@
+"""Several people, several spaces: which space predicts a region better, person by person and over the group."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import optimize, special, stats
+
+from affectome._resampling import check_level, false_discovery_rate
+from affectome._tables import cut_short
+from affectome.errors import InputError
+from affectome.neural.statistics._prevalence import Prevalence, prevalence
+from affectome.neural.statistics._sign_flip import sign_flip_test
+
+__all__ = ["GroupComparison", "compare_group"]
+
+Floats = NDArray[np.float64]
+StarColumn = Literal["p_t", "q_t", "p_flip", "q_flip", "q_above"]
+
+_STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
+
+
+@dataclass(frozen=True, eq=False)
+class GroupComparison:
+    """A reference space against each other space, per region, over people.
+
+    Attributes
+    ----------
+    regions : DataFrame
+        One row per region and space: ``region``, ``space``, ``n_subjects``, ``mean`` and ``sd`` over people, ``low``,
+        ``high`` (t interval of the mean over people), ``stars`` (of the comparison with the reference). Where the
+        scores had p: ``n_significant``, ``prevalence``, ``prevalence_low``, ``prevalence_high``, ``prevalence_bound``,
+        ``p_nobody`` and ``q_nobody``; see :class:`Prevalence`.
+    comparisons : DataFrame
+        One row per region and other space: ``region``, ``space``, ``reference``, ``n_subjects``. Where every person
+        was tested, primary: ``n_tested``, ``n_above`` and ``n_below`` (people in whom the reference predicts better,
+        worse, each with two-sided p <= alpha), ``above`` and ``below`` (most likely prevalence), ``above_low``,
+        ``above_high``, ``above_bound``, ``above_majority``, ``below_bound``, ``p_above`` (nobody has it) and
+        ``q_above``. Descriptive: ``difference`` (mean over people of reference minus other), ``sd``, ``low``, ``high``
+        (t interval), ``t``, ``p_t``, ``q_t``, ``p_flip``, ``q_flip``, ``smallest_p_flip``, ``dz``, ``dz_low``,
+        ``dz_high`` and ``stars``.
+    subjects : DataFrame or None
+        The tests of single people, as given.
+    reference : str
+    alpha, level : float
+    star_column : str
+        Column of `comparisons` that the stars read: * below .05, ** below .01, *** below .001.
+    correction : str
+        What q is corrected over, in a sentence.
+    """
+
+    regions: pd.DataFrame
+    comparisons: pd.DataFrame
+    subjects: pd.DataFrame | None
+    reference: str
+    alpha: float
+    level: float
+    star_column: str
+    correction: str
+
+
+def compare_group(
+    scores: pd.DataFrame,
+    *,
+    reference: str,
+    tests: pd.DataFrame | None = None,
+    alpha: float = 0.05,
+    level: float = 0.95,
+    stars: StarColumn = "q_t",
+    n_flips: int = 10_000,
+    seed: int,
+) -> GroupComparison:
+    """Compare how well a reference space and each other space predict every region, over people.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        Columns ``subject``, ``region``, ``space`` and ``r``, one row each, as :func:`region_scores` gives per person
+        and space; with ``p``, the table of regions says in how many people a space predicts at all.
+    reference
+        The space that the others are held against.
+    tests : DataFrame, optional
+        Columns ``subject``, ``region``, ``space`` (the other), ``difference`` (reference minus other) and ``p`` (two-
+        sided), as :func:`region_tests` gives from comparisons of the encodings of every person.
+    alpha
+        Level of the test of one person, uncorrected: what the prevalence is computed from.
+    level
+        Coverage of the intervals.
+    stars
+        Column that stars are read from.
+    n_flips
+        Sign patterns to draw where a pair of spaces has more than 16 people; up to there all are counted.
+    seed
+        Of drawn patterns.
+
+    Returns
+    -------
+    GroupComparison
+
+    Notes
+    -----
+    **Primary**, since few people cannot say much about a mean: the test of every person, and the prevalence of a
+    significant difference [1]_. A two-sided test at alpha counts towards one direction with rate alpha / 2, which is
+    the false positive rate of that prevalence. `p_above`: null, nobody has the difference in that direction;
+    binomial, exact where people's tests hold their level.
+
+    **Descriptive.** Paired t over people (null: mean difference 0, differences normal), two-sided. Sign-flip: see
+    :func:`sign_flip_test`; `smallest_p_flip` is .0625 with five people, so that no correction can leave anything.
+    dz is the mean difference over its s.d. times the exact small-sample factor (Hedges); its interval inverts the
+    noncentral t, and speaks of the dz of the population. Intervals of means are t intervals over people.
+
+    **Correction.** Benjamini-Hochberg over all regions and other spaces together, for each kind of p by itself;
+    `q_nobody` over all regions and spaces.
+
+    A person whose region is undefined (NaN) in a space is left out of that region and pair.
+
+    References
+    ----------
+    .. [1] Ince, Paton, Kay & Schyns (2021). Bayesian inference of population prevalence. eLife 10, e62461.
+
+    Examples
+    --------
+    >>> rows = [(f"sub-{s}", "TPJ", space, r) for s in range(5) for space, r in (("mllm", 0.2 + s / 99), ("llm", 0.1))]
+    >>> scores = pd.DataFrame(rows, columns=["subject", "region", "space", "r"])
+    >>> found = compare_group(scores, reference="mllm", seed=0).comparisons.iloc[0]
+    >>> found[["difference", "p_t", "p_flip"]].astype(float).round(4).tolist()
+    [0.1202, 0.0001, 0.0625]
+    """
+    check_level(level)
+    _check_table(scores, ("subject", "region", "space", "r"), "the table of scores")
+    values = scores.pivot(index="subject", columns=["region", "space"], values="r")
+    regions, spaces, subjects = (list(dict.fromkeys(scores[name])) for name in ("region", "space", "subject"))
+    if reference not in spaces:
+        raise InputError(f"there are no scores of the space '{reference}'", remedy=f"choose among {cut_short(spaces)}")
+    if len(subjects) < 2:
+        raise InputError("the scores are of one person, which is no group", remedy="give the scores of at least two")
+    others = [space for space in spaces if space != reference]
+    if not others:
+        raise InputError("there is no space beside the reference", remedy="give the scores of at least two spaces")
+    pairs = pd.MultiIndex.from_product([regions, others], names=["region", "space"])
+    differences = np.stack(
+        [_column(values, region, reference) - _column(values, region, space) for region, space in pairs], axis=1
+    )
+    comparisons = pairs.to_frame(index=False).assign(reference=reference)
+    comparisons = comparisons.assign(**_described(differences, level, n_flips, seed))
+    if tests is not None:
+        comparisons = comparisons.assign(**_prevalences(tests, pairs, alpha, level))
+    elif stars == "q_above":
+        raise InputError("there are no tests of single people to read stars from", remedy="give tests")
+    comparisons["stars"] = [_starred(p) for p in comparisons[stars]]
+    return GroupComparison(
+        regions=_regions(scores, regions, spaces, comparisons, alpha, level),
+        comparisons=comparisons,
+        subjects=tests,
+        reference=reference,
+        alpha=alpha,
+        level=level,
+        star_column=stars,
+        correction=f"Benjamini-Hochberg over {len(regions)} regions × {len(others)} spaces.",
+    )
+
+
+def _check_table(table: pd.DataFrame, needed: tuple[str, ...], what: str) -> None:
+    """Refuse a table that lacks a column or says something twice."""
+    missing = [name for name in needed if name not in table.columns]
+    if missing:
+        raise InputError(f"{what} has no column '{missing[0]}'", remedy=f"give the columns {', '.join(needed)}")
+    if table.empty:
+        raise InputError(f"{what} is empty", remedy="give at least one row")
+    twice = table.duplicated(["subject", "region", "space"])
+    if twice.any():
+        subject, region, space = table[twice.to_numpy()].iloc[0][["subject", "region", "space"]]
+        raise InputError(
+            f"{what} has '{subject}', '{region}', '{space}' more than once",
+            remedy="give one row per subject, region and space",
+        )
+
+
+def _column(values: pd.DataFrame, region: str, space: str) -> Floats:
+    """One value per person; NaN where a person has none."""
+    if (region, space) not in values.columns:
+        return np.full(len(values), np.nan)
+    return values[(region, space)].to_numpy(np.float64)
+
+
+def _described(differences: Floats, level: float, n_flips: int, seed: int) -> dict[str, Any]:
+    """The columns over people of differences (n_subjects, n_pairs)."""
+    n = (~np.isnan(differences)).sum(axis=0)
+    mean, sd = _mean_sd(differences)
+    error = sd / np.sqrt(np.maximum(n, 1))
+    reach = stats.t.ppf((1 + level) / 2, np.maximum(n - 1, 1)) * error
+    t = np.divide(mean, error, out=np.full(len(mean), np.nan), where=error > 0)
+    p_t = 2 * stats.t.sf(np.abs(t), np.maximum(n - 1, 1))
+    dz, dz_low, dz_high = _effect_size(t, n, level)
+    p_flip, smallest = _flipped(differences, n_flips, seed)
+    return {
+        "n_subjects": n, "difference": mean, "sd": sd, "low": mean - reach, "high": mean + reach,
+        "t": t, "p_t": p_t, "q_t": false_discovery_rate(p_t),
+        "p_flip": p_flip, "q_flip": false_discovery_rate(p_flip), "smallest_p_flip": smallest,
+        "dz": dz, "dz_low": dz_low, "dz_high": dz_high,
+    }  # fmt: skip
+
+
+def _mean_sd(values: Floats) -> tuple[Floats, Floats]:
+    """Mean and s.d. (n - 1) over the people who have a value; NaN without any, s.d. NaN with one."""
+    n = (~np.isnan(values)).sum(axis=0)
+    mean = np.divide(np.nansum(values, axis=0), n, out=np.full(values.shape[1], np.nan), where=n > 0)
+    squares = np.nansum((values - mean) ** 2, axis=0)
+    sd = np.sqrt(np.divide(squares, n - 1, out=np.full(values.shape[1], np.nan), where=n > 1))
+    return mean, sd
+
+
+def _flipped(differences: Floats, n_flips: int, seed: int) -> tuple[Floats, Floats]:
+    """Sign-flip p per pair and the least it can be; pairs that the same people have are flipped together."""
+    known = ~np.isnan(differences)
+    p, smallest = np.full((2, differences.shape[1]), np.nan)
+    for present in np.unique(known, axis=1).T:
+        if not present.any():
+            continue
+        those = (known == present[:, None]).all(axis=0)
+        found = sign_flip_test(differences[np.ix_(present, those)], n_flips=n_flips, seed=seed)
+        p[those], smallest[those] = found.p, found.smallest_p
+    return p, smallest
+
+
+def _effect_size(t: Floats, n: NDArray[np.intp], level: float) -> tuple[Floats, Floats, Floats]:
+    """Hedges' dz of paired differences, and the ends of the interval of the population's dz by the noncentral t."""
+    dz, low, high = np.full((3, len(t)), np.nan)
+    for place in np.flatnonzero(np.isfinite(t)):
+        freedom, root = n[place] - 1, np.sqrt(n[place])
+        if freedom > 1:  # the bias of a ratio with one degree of freedom is infinite
+            log_factor = special.gammaln(freedom / 2) - special.gammaln((freedom - 1) / 2)
+            dz[place] = t[place] / root * np.exp(log_factor) / np.sqrt(freedom / 2)
+        low[place] = _noncentrality(t[place], freedom, (1 + level) / 2) / root
+        high[place] = _noncentrality(t[place], freedom, (1 - level) / 2) / root
+    return dz, low, high
+
+
+def _noncentrality(t: float, freedom: int, probability: float) -> float:
+    """The noncentrality at which a noncentral t falls below the observed one with this probability."""
+
+    def excess(centre: float) -> float:
+        return float(special.nctdtr(freedom, centre, t)) - probability
+
+    width = 1.0
+    while excess(t - width) < 0 or excess(t + width) > 0:
+        width *= 2
+        if width > 1e4:
+            return np.nan
+    return float(optimize.brentq(excess, t - width, t + width, xtol=1e-10))
+
+
+def _prevalences(tests: pd.DataFrame, pairs: pd.MultiIndex, alpha: float, level: float) -> dict[str, Any]:
+    """The columns that single people's tests make."""
+    _check_table(tests, ("subject", "region", "space", "difference", "p"), "the table of tests")
+    known = tests.dropna(subset=["difference", "p"])
+    significant = known["p"] <= alpha
+    counted = (
+        known[["region", "space"]]
+        .assign(
+            n_tested=1, n_above=significant & (known["difference"] > 0), n_below=significant & (known["difference"] < 0)
+        )
+        .groupby(["region", "space"])
+        .sum()
+        .reindex(pairs, fill_value=0)
+        .astype(int)
+    )
+    untested = counted.index[counted["n_tested"] == 0]
+    if len(untested):
+        raise InputError(
+            f"nobody was tested in {cut_short([f'{region}, {space}' for region, space in untested])}",
+            source="the table of tests",
+            remedy="give a test for every region and space of the scores, or leave that one out of both",
+        )
+    n = counted["n_tested"].to_numpy()
+    n_above, n_below = counted["n_above"].to_numpy(), counted["n_below"].to_numpy()
+    above, below = (prevalence(count, n, alpha=alpha / 2, level=level) for count in (n_above, n_below))
+    return {
+        "n_tested": n, "n_above": n_above, "n_below": n_below,
+        "above": above.most_likely, "above_low": above.low, "above_high": above.high, "above_bound": above.bound,
+        "above_majority": above.majority, "p_above": above.p_nobody, "q_above": false_discovery_rate(above.p_nobody),
+        "below": below.most_likely, "below_bound": below.bound,
+    }  # fmt: skip
+
+
+def _regions(
+    scores: pd.DataFrame, regions: list[str], spaces: list[str], comparisons: pd.DataFrame, alpha: float, level: float
+) -> pd.DataFrame:
+    """Mean over people of every region and space, and in how many people the space predicts it."""
+    cells = pd.MultiIndex.from_product([regions, spaces], names=["region", "space"])
+    values = scores.pivot(index="subject", columns=["region", "space"], values="r").reindex(columns=cells)
+    n = values.notna().sum(axis=0).to_numpy()
+    mean, sd = _mean_sd(values.to_numpy(np.float64))
+    reach = stats.t.ppf((1 + level) / 2, np.maximum(n - 1, 1)) * sd / np.sqrt(np.maximum(n, 1))
+    starred = comparisons.set_index(["region", "space"])["stars"].reindex(cells, fill_value="").to_numpy()
+    table = cells.to_frame(index=False).assign(
+        n_subjects=n, mean=mean, sd=sd, low=mean - reach, high=mean + reach, stars=starred
+    )
+    if "p" not in scores.columns:
+        return table
+    p = scores.pivot(index="subject", columns=["region", "space"], values="p").reindex(columns=cells)
+    tested = p.notna().sum(axis=0).to_numpy()
+    found = _counted((p <= alpha).sum(axis=0).to_numpy(), tested, alpha, level)
+    return table.assign(
+        n_significant=found.k, prevalence=found.most_likely, prevalence_low=found.low, prevalence_high=found.high,
+        prevalence_bound=found.bound, p_nobody=found.p_nobody, q_nobody=false_discovery_rate(found.p_nobody),
+    )  # fmt: skip
+
+
+def _counted(k: NDArray[np.intp], n: NDArray[np.intp], alpha: float, level: float) -> Prevalence:
+    if (n == 0).any():
+        raise InputError(
+            "a region and space have no p of any person", source="the table of scores", remedy="leave that region out"
+        )
+    return prevalence(k, n, alpha=alpha, level=level)
+
+
+def _starred(p: float) -> str:
+    """Stars as in the paper."""
+    return next((mark for edge, mark in _STARS if p < edge), "")
