@@ -34,7 +34,7 @@ def read_arrays(
     space: str | None = None,
     nan: Literal["raise", "drop voxels"] = "raise",
 ) -> Recording:
-    """Read responses from an ``.npy`` file and what was shown from a table.
+    r"""Read responses from an ``.npy`` file and what was shown from a table.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def read_arrays(
     >>> from pathlib import Path
     >>> folder = tempfile.TemporaryDirectory()
     >>> np.save(f"{folder.name}/sub-01.npy", np.eye(2))
-    >>> _ = Path(folder.name, "sub-01.csv").write_text("stimulus,run\\n0001,1\\n0002,2\\n")
+    >>> _ = Path(folder.name, "sub-01.csv").write_text("stimulus,run\n0001,1\n0002,2\n")
     >>> read_arrays(f"{folder.name}/sub-01.npy", f"{folder.name}/sub-01.csv")
     <Recording sub-01: 2 trials of 2 stimuli in 2 runs, 2 voxels>
     >>> folder.cleanup()

@@ -196,9 +196,7 @@ def _read_head(path: PathLike, wanted: _Wanted) -> _Head:
             trials=_read_trials(file, singles, wanted),
             columns=columns,
             geometry=_read_geometry(file, places, regions, wanted.space),
-            rois=_chosen_regions(
-                file, {name: mask for name, mask in regions.items() if name not in _SIDES}, wanted.rois
-            ),
+            rois=_chosen_regions(file, regions, wanted.rois),
         )
 
 
@@ -253,6 +251,7 @@ def _sort_keys(
 def _chosen_regions(
     file: BdpyFile, regions: dict[str, NDArray[np.bool_]], rois: Regions
 ) -> dict[str, NDArray[np.bool_]]:
+    regions = {name: mask for name, mask in regions.items() if name not in _SIDES}
     if isinstance(rois, bool):
         return regions if rois else {}
     names = fnmatch.filter(regions, rois) if isinstance(rois, str) else list(rois)
@@ -324,14 +323,14 @@ def _read_trials(file: BdpyFile, singles: dict[str, int], wanted: _Wanted) -> pd
             raise InputError(f"it has no column '{key}', which says the {what}", source=file.source, remedy=known)
         return file.column(singles[key])
 
-    table = {
+    table: dict[str, Any] = {
         "stimulus": _as_labels(file, wanted.label_column, column(wanted.label_column, "stimulus")),
         "run": _as_whole(file, wanted.run_column, column(wanted.run_column, "run")),
     }
     if wanted.session_column in singles or wanted.session_column != "Session":
         table["session"] = _as_whole(file, wanted.session_column, column(wanted.session_column, "session"))
     else:
-        table["session"] = np.ones(len(table["run"]), np.int64)
+        table["session"] = np.ones(file.n_trials, np.int64)
     used = {wanted.label_column, wanted.run_column, wanted.session_column}
     for key, place in singles.items():
         name = TRIAL_COLUMNS.get(key, key)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ def open_bdpy(path: str | os.PathLike[str]) -> Iterator[BdpyFile]:
     import h5py
 
     source = os.fspath(path)
-    if os.path.isdir(source):
+    if Path(source).is_dir():
         raise InputError("is a folder", source=source, remedy="name the HDF5 file in it")
     try:
         with open(source, "rb") as handle:
@@ -72,7 +73,7 @@ class BdpyFile:
         self._dataset = self._part(("dataSet", "dataset"), ("responses", "a table of numbers"))
         group = next((name for name in ("metaData", "metadata") if name in file), None)
         if group is None:
-            raise self._fault("it has no 'metadata' (or 'metaData')", "give a file that bdpy wrote")
+            raise self._fault("it has no 'metadata' or 'metaData'", "give a file that bdpy wrote")
         self._value = self._part((f"{group}/value",), ("metadata", "a table of numbers"))
         self.keys = self._read_keys(group)
         self._check_sizes()
@@ -86,8 +87,9 @@ class BdpyFile:
 
         name = next((one for one in names if one in self._file), None)
         if name is None:
+            sought = " or ".join(f"'{one}'" for one in reversed(names))
             raise self._fault(
-                f"it has no '{names[-1]}'{f' (or {names[0]!r})' if len(names) > 1 else ''}, which holds the {described[0]}",
+                f"it has no {sought}, which holds the {described[0]}",
                 "give a file that bdpy wrote",
             )
         found = self._file[name]
@@ -120,9 +122,7 @@ class BdpyFile:
     def _check_sizes(self) -> None:
         n_keys, n_columns = self._shape(self._value)
         if self.n_trials == 0 or self.n_columns == 0:
-            raise self._fault(
-                f"its dataset is empty ({self.n_trials} trials × {self.n_columns} columns)", "write it again"
-            )
+            raise self._fault(f"its dataset is empty ({self.n_trials} × {self.n_columns})", "write it again")
         if n_columns != self.n_columns:
             raise self._fault(
                 f"its dataset has {self.n_columns} columns, its metadata describes {n_columns}",

@@ -78,9 +78,9 @@ def write_bdpy(
             file[f"header/{GEOMETRY_HEADER}"] = json.dumps(_geometry(recording.geometry)).encode()
         vmap = file.create_group("vmap")
         for key, spelt in texts.items():
-            group = vmap.create_group(key)
+            labels = vmap.create_group(key)
             for code, text in spelt.items():
-                group[str(code)] = text.encode()
+                labels[str(code)] = text.encode()
     return Path(path)
 
 

@@ -204,7 +204,8 @@ def _look_at_runs(recording: Recording) -> tuple[pd.DataFrame, int, int]:
     lowest, highest = np.full(n_voxels, np.inf, np.float32), np.full(n_voxels, -np.inf, np.float32)
     missing = np.zeros(n_voxels, bool)
     rows = []
-    for run, indices in trials.groupby("run", sort=True).indices.items():
+    for run in np.unique(trials["run"]):
+        indices = np.flatnonzero(trials["run"] == run)
         low, high, broken = _extremes(recording.responses, indices)
         here = trials.iloc[indices]
         rows.append(
@@ -274,7 +275,7 @@ def _repeats_in_words(repeats: pd.DataFrame, most: int = 4) -> str:
     words = {1: "once", 2: "twice"}
     said = [
         f"{stimuli} {'stimuli ' if position == 0 else ''}{words.get(times, f'{times} times')}"
-        for position, (times, stimuli) in enumerate(repeats["n_stimuli"].items())
+        for position, (times, stimuli) in enumerate(zip(repeats.index.tolist(), repeats["n_stimuli"], strict=True))
     ]
     return (
         ", ".join(said) if len(said) <= most else f"{', '.join(said[:most])}, others up to {repeats.index.max()} times"

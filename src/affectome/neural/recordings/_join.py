@@ -96,8 +96,8 @@ def distinct_runs(trials: pd.DataFrame) -> pd.DataFrame:
 def _distinct(numbers: pd.DataFrame) -> NDArray[np.int64]:
     """Column ``number`` as it is where no two parts share one, else numbers from 1 in order of appearance."""
     if (numbers.groupby("number")["part"].nunique() > 1).any():
-        return numbers.groupby(["part", "number"], sort=False).ngroup().to_numpy(np.int64) + 1
-    return numbers["number"].to_numpy(np.int64)
+        return numbers.groupby(["part", "number"], sort=False).ngroup().to_numpy().astype(np.int64) + 1
+    return numbers["number"].to_numpy().astype(np.int64)
 
 
 def check_same_voxels(first: Recording, other: Recording) -> None:
