@@ -1,5 +1,13 @@
 """Does a space predict the brain: recordings, regions, encoding, statistics, maps."""
 
+from affectome.neural.encoding import (
+    EncodingDifference,
+    WinnerMap,
+    compare_encodings,
+    join_spaces,
+    read_control,
+    winner_map,
+)
 from affectome.neural.maps import GroupMap, average_maps, common_geometry, map_facts, read_map, write_map
 from affectome.neural.recordings import (
     LabelMatch,
@@ -51,24 +59,27 @@ from affectome.neural.statistics import (
 )
 
 __all__ = [
+    "HCP_GROUPS",
+    "SUBCORTICAL",
     "BlockPermutations",
+    "EncodingDifference",
     "GroupComparison",
     "GroupMap",
-    "HCP_GROUPS",
     "LabelMatch",
     "Prevalence",
     "Recording",
     "RecordingCheck",
-    "SUBCORTICAL",
     "SignFlip",
     "SurfaceMesh",
     "TailP",
     "VolumeGrid",
+    "WinnerMap",
     "average_maps",
     "average_repeats",
     "block_permutations",
     "check_recording",
     "common_geometry",
+    "compare_encodings",
     "compare_group",
     "correlation_p",
     "drop_duplicates",
@@ -80,12 +91,14 @@ __all__ = [
     "group_members",
     "group_regions",
     "join_recordings",
+    "join_spaces",
     "map_facts",
     "match_stimuli",
     "pareto_tail_p",
     "prevalence",
     "read_arrays",
     "read_bdpy",
+    "read_control",
     "read_events",
     "read_map",
     "read_nifti",
@@ -97,6 +110,7 @@ __all__ = [
     "sign_flip_test",
     "standardise_runs",
     "summarise_regions",
+    "winner_map",
     "write_bdpy",
     "write_map",
 ]

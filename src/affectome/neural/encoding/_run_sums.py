@@ -1,0 +1,257 @@
+"""Held-out sums per run, and how uncertain what is made of them is: the run is what repeats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from affectome._tables import cut_short
+from affectome.errors import InputError
+from affectome.neural.encoding._result import Encoding
+from affectome.neural.recordings import Recording
+
+__all__ = [
+    "MINIMUM_RUNS",
+    "RunLayout",
+    "check_same_trials",
+    "fold_predictions",
+    "RegionMeans",
+    "half_width",
+    "one_sided_p",
+    "region_masks",
+    "run_layout",
+    "run_variance",
+    "voxel_batches",
+]
+
+Floats = NDArray[np.float64]
+
+#: Runs below which their spread says too little about itself.
+MINIMUM_RUNS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class RunLayout:
+    """Trials of an encoding, sorted by run.
+
+    Attributes
+    ----------
+    order : intp array of shape (n_trials,)
+        Places among the trials of the encoding, run after run.
+    rows : intp array of shape (n_trials,)
+        The same trials as rows of the recording.
+    fold : intp array of shape (n_trials,)
+        Held-out fold of each, in this order.
+    starts : intp array of shape (n_runs,)
+        Where each run begins in this order.
+    run_fold : intp array of shape (n_runs,)
+    """
+
+    order: NDArray[np.intp]
+    rows: NDArray[np.intp]
+    fold: NDArray[np.intp]
+    starts: NDArray[np.intp]
+    run_fold: NDArray[np.intp]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def sums(self, values: Floats) -> Floats:
+        """Sums over the trials of each run: (..., n_trials, n_voxels) to (..., n_runs, n_voxels)."""
+        summed: Floats = np.add.reduceat(values, self.starts, axis=-2)
+        return summed
+
+    def own(self, predictions: Floats) -> Floats:
+        """Of predictions by the models of all folds, (n_folds, n_trials, n_voxels), the held-out ones."""
+        held_out: Floats = predictions[self.fold, np.arange(len(self.fold))]
+        return held_out
+
+    def drift(self, predictions: Floats, residual: Floats) -> Floats:
+        """Products of residuals with how far the model of each fold lies from the mean model, summed per run.
+
+        Parameters
+        ----------
+        predictions : array of shape (n_folds, n_trials, n_voxels)
+        residual : array of shape (n_trials, n_voxels)
+
+        Returns
+        -------
+        array of shape (n_runs, n_folds, n_voxels); 0 where the run was held out in that fold, the others scaled by
+        sqrt(K / (K - 1)) for the one that is missing. See :func:`run_variance`.
+        """
+        n_folds = len(predictions)
+        centre = predictions.mean(axis=0)
+        moved = np.empty((len(self), n_folds, residual.shape[1]))
+        for fold, predicted in enumerate(predictions):
+            moved[:, fold] = self.sums(residual * (predicted - centre))
+        moved[np.arange(len(self)), self.run_fold] = 0.0
+        moved *= np.sqrt(n_folds / (n_folds - 1))
+        return moved
+
+
+def run_layout(encoding: Encoding, recording: Recording) -> RunLayout:
+    """Sort the trials of an encoding by run.
+
+    Raises
+    ------
+    InputError
+        Where the encoding is not of this recording, a run lies in two folds, or there are fewer than five runs.
+    """
+    source = recording.source or recording.subject
+    n_trials, n_voxels = recording.responses.shape
+    known = encoding.subject == recording.subject and encoding.r.shape == (n_voxels,)
+    if not known or (len(encoding.rows) and encoding.rows.max() >= n_trials):
+        raise InputError(
+            f"the encoding by {encoding.space} is of {encoding.subject} with {len(encoding.r)} voxels, "
+            f"the recording of {recording.subject} with {n_voxels}",
+            source=source,
+            remedy="give the recording that was encoded",
+        )
+    runs = recording.trials["run"].to_numpy()[encoding.rows]
+    order = np.argsort(runs, kind="stable")
+    names, starts = np.unique(runs[order], return_index=True)
+    fold = encoding.fold[order]
+    split = [str(run) for run in names if np.ptp(encoding.fold[runs == run])]
+    if split:
+        raise InputError(
+            f"the runs {cut_short(split)} lie in two folds",
+            source=source,
+            remedy='keep runs together, as folds="runs" does: whatever is concluded here rests on independent runs',
+        )
+    if len(names) < MINIMUM_RUNS:
+        raise InputError(
+            f"{len(names)} runs are too few to say how much a result varies over runs",
+            source=source,
+            remedy=f"give at least {MINIMUM_RUNS}",
+        )
+    return RunLayout(order, encoding.rows[order], fold, starts.astype(np.intp), fold[starts])
+
+
+def check_same_trials(first: Encoding, second: Encoding) -> None:
+    """Refuse encodings that were not tested on the same trials in the same folds."""
+    for what, a, b in (("trials", first.rows, second.rows), ("folds", first.fold, second.fold)):
+        if not np.array_equal(a, b):
+            raise InputError(
+                f"the encodings by {first.space} and {second.space} are not of the same {what}",
+                source=first.subject,
+                remedy="encode both spaces over the stimuli they share and with the same folds",
+            )
+
+
+def fold_predictions(encoding: Encoding, layout: RunLayout, voxels: slice) -> Floats:
+    """Predictions of all trials by the model of every fold, (n_folds, n_trials, n_voxels), in the order of the runs."""
+    design = encoding.design[layout.order]
+    return np.stack([model.predict(design, voxels) for model in encoding.models]).astype(np.float64)
+
+
+def run_variance(without: Floats, moved: Floats, value: Floats) -> Floats:
+    r"""Variance of a statistic of held-out predictions, over runs and over the noise of the fits.
+
+    .. math:: \frac{m - 1}{m} \sum_j (\theta_{-j} - \bar\theta)^2 + \sum_{r, f} (\theta_{rf} - \theta)^2
+
+    The first part is the delete-one-run jackknife with the fitted models held fixed. It sees half of the variance
+    where a space predicts little: the noise of a run enters twice, where the run is predicted and where it trains the
+    models of the other folds, so that the errors of different folds are correlated (for p features and nothing to
+    find, the sum over folds f != g of s_f . s_g, in which every product stands twice, while the jackknife takes all
+    of them for independent). The second part puts the other half back. How far the noise of fitting moves the
+    predictions of a run is seen in how the models of the folds differ: theta_rf is the statistic with run r
+    predicted by its own model moved as far as the model of fold f lies from the mean model.
+
+    Parameters
+    ----------
+    without : array of shape (n_runs, ...)
+        The statistic with each run left out.
+    moved : array of shape (n_runs, n_folds, ...)
+        The statistic with the predictions of each run moved.
+    value : array of shape (...)
+    """
+    m = len(without)
+    jackknife = (m - 1) / m * ((without - without.mean(axis=0)) ** 2).sum(axis=0)
+    variance: Floats = jackknife + ((moved - value) ** 2).sum(axis=(0, 1))
+    return variance
+
+
+def half_width(variance: Floats, n_runs: int, level: float) -> Floats:
+    """Half the width of a t interval with n_runs - 1 degrees of freedom."""
+    reach: Floats = stats.t.ppf((1 + level) / 2, n_runs - 1) * np.sqrt(variance)
+    return reach
+
+
+def voxel_batches(n_voxels: int, bytes_per_voxel: float, memory_gb: float) -> Iterator[slice]:
+    """Slices of voxels that fit into the memory."""
+    if not memory_gb > 0:
+        raise InputError(f"memory_gb={memory_gb} holds nothing", remedy="use memory_gb > 0")
+    size = int(memory_gb * 1e9 // bytes_per_voxel)
+    if size < 1:
+        raise InputError(
+            f"memory_gb={memory_gb} is too little for one voxel ({bytes_per_voxel / 1e9:.2g} GB)",
+            remedy="allow more memory",
+        )
+    for start in range(0, n_voxels, size):
+        yield slice(start, min(start + size, n_voxels))
+
+
+def region_masks(recording: Recording, mask: NDArray[np.bool_] | None) -> pd.DataFrame:
+    """Which voxels each region holds, "all" first: bool, voxels × regions; voxels outside `mask` are in none."""
+    chosen = np.ones(recording.n_voxels, np.bool_) if mask is None else np.asarray(mask)
+    if chosen.dtype != np.bool_ or chosen.shape != (recording.n_voxels,):
+        raise InputError(
+            f"the mask has the type {chosen.dtype} and the shape {chosen.shape}",
+            source=recording.source or recording.subject,
+            remedy=f"give one bool for each of the {recording.n_voxels} voxels",
+        )
+    if not chosen.any():
+        raise InputError("the mask holds no voxel", source=recording.subject, remedy="give one that does")
+    return pd.DataFrame({"all": chosen, **{name: roi & chosen for name, roi in recording.rois.items()}})
+
+
+class RegionMeans:
+    """Means over the voxels of every region of several statistics, with intervals that know the voxels to be dependent.
+
+    Parameters
+    ----------
+    n_statistics, n_runs, n_folds, n_regions : int
+    """
+
+    def __init__(self, n_statistics: int, n_runs: int, n_folds: int, n_regions: int) -> None:
+        self.n_runs, self.n_folds = n_runs, n_folds
+        self.sums = np.zeros((n_statistics, 1 + n_runs * (1 + n_folds), n_regions))
+        self.negative = np.zeros((n_statistics, n_regions))
+        self.count = np.zeros(n_regions)
+
+    def add(self, value: Floats, without: Floats, moved: Floats, inside: NDArray[np.bool_]) -> None:
+        """Take in a batch of voxels; what has no value counts for nothing.
+
+        Parameters
+        ----------
+        value, without, moved : arrays of shape (n_statistics, ..., n_voxels)
+            As in :func:`run_variance`: nothing, runs, runs × folds in between.
+        inside : bool array of shape (n_voxels, n_regions)
+        """
+        variants = np.concatenate([value[:, None], without, moved.reshape(len(value), -1, value.shape[1])], axis=1)
+        known: NDArray[np.bool_] = np.isfinite(variants).all(axis=(0, 1))
+        chosen = inside[known].astype(np.float64)
+        self.sums += variants[:, :, known] @ chosen
+        self.negative += (value[:, known] < 0) @ chosen
+        self.count += chosen.sum(axis=0)
+
+    def values(self) -> tuple[Floats, Floats, Floats]:
+        """Mean, variance and share of voxels below 0, each (n_statistics, n_regions); NaN where a region is empty."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means, negative = self.sums / self.count, self.negative / self.count
+        without = np.moveaxis(means[:, 1 : 1 + self.n_runs], 1, 0)
+        moved = means[:, 1 + self.n_runs :].reshape(len(means), self.n_runs, self.n_folds, -1)
+        return means[:, 0], run_variance(without, np.moveaxis(moved, 0, 2), means[:, 0]), negative
+
+
+def one_sided_p(value: Floats, variance: Floats, n_runs: int) -> Floats:
+    """P of a value above 0: t with n_runs - 1 degrees of freedom; 1 where nothing varies and the value is not above."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        t = np.where(variance > 0, value / np.sqrt(variance), np.where(value > 0, np.inf, -np.inf))
+    p: Floats = np.where(np.isnan(value), np.nan, stats.t.sf(t, n_runs - 1))
+    return p
