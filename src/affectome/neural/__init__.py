@@ -10,6 +10,7 @@ from affectome.neural.encoding import (
 )
 from affectome.neural.maps import GroupMap, average_maps, common_geometry, map_facts, read_map, write_map
 from affectome.neural.recordings import (
+    CONFOUND_SETS,
     LabelMatch,
     Recording,
     RecordingCheck,
@@ -24,7 +25,9 @@ from affectome.neural.recordings import (
     match_stimuli,
     read_arrays,
     read_bdpy,
+    read_bids,
     read_events,
+    read_gifti,
     read_nifti,
     read_recording,
     standardise_runs,
@@ -59,16 +62,17 @@ from affectome.neural.statistics import (
 )
 
 __all__ = [
-    "HCP_GROUPS",
-    "SUBCORTICAL",
     "BlockPermutations",
+    "CONFOUND_SETS",
     "EncodingDifference",
     "GroupComparison",
     "GroupMap",
+    "HCP_GROUPS",
     "LabelMatch",
     "Prevalence",
     "Recording",
     "RecordingCheck",
+    "SUBCORTICAL",
     "SignFlip",
     "SurfaceMesh",
     "TailP",
@@ -98,8 +102,10 @@ __all__ = [
     "prevalence",
     "read_arrays",
     "read_bdpy",
+    "read_bids",
     "read_control",
     "read_events",
+    "read_gifti",
     "read_map",
     "read_nifti",
     "read_recording",

@@ -23,7 +23,6 @@ __all__ = [
     "TimedRun",
     "agreed_tr",
     "check_estimate",
-    "confound_table",
     "only_usable",
     "per_run",
     "timed_recording",
@@ -47,17 +46,17 @@ class TimedRun:
 
     name: str
     read: Callable[[], NDArray[np.float32]]  # (n_scans, n_voxels)
-    n_scans: int
     events: pd.DataFrame
     tr: float
     confounds: pd.DataFrame | None = None
     session: int = 1
+    slice_time_ref: float | None = None  # taken where the options say nothing
     said: Mapping[str, object] = field(default_factory=dict)  # further columns of its trials
 
 
-def check_estimate(estimate: str, cut_off: str) -> None:
+def check_estimate(estimate: str, cut_off: str, *, of: object = Estimate) -> None:
     """Refuse names that are none."""
-    for name, value, known in (("estimate", estimate, get_args(Estimate)), ("cut_off", cut_off, get_args(CutOff))):
+    for name, value, known in (("estimate", estimate, get_args(of)), ("cut_off", cut_off, get_args(CutOff))):
         if value not in known:
             raise InputError(f"{name} is '{value}'", remedy=f"choose among {', '.join(known)}")
 
@@ -70,9 +69,21 @@ def per_run(given: object, n_runs: int, what: str) -> list[Any]:
     return listed
 
 
-def confound_table(table: str | os.PathLike[str] | pd.DataFrame | None) -> pd.DataFrame | None:
-    """Nuisance series of a run, from a file or as they are."""
-    return table if table is None or isinstance(table, pd.DataFrame) else read_table(table, text_columns=())
+def run_sessions(session: int | Sequence[int], n_runs: int) -> list[int]:
+    """Session of every run, given one for all or one each."""
+    one = isinstance(session, (int, np.integer))
+    return [int(value) for value in per_run([session] * n_runs if one else session, n_runs, "sessions")]
+
+
+def run_confounds(confounds: object, n_runs: int) -> list[pd.DataFrame | None]:
+    """Nuisance series of every run."""
+    if confounds is None:
+        return [None] * n_runs
+    return [_confound_table(table) for table in per_run(confounds, n_runs, "tables of confounds")]
+
+
+def _confound_table(table: str | os.PathLike[str] | pd.DataFrame) -> pd.DataFrame:
+    return table if isinstance(table, pd.DataFrame) else read_table(table, text_columns=())
 
 
 def agreed_tr(said: float, given: float | None, source: str) -> float:
@@ -109,22 +120,31 @@ def timed_recording(
 
     Runs are numbered in their order. Voxels that are constant or not finite in some run are left out.
     """
-    shown = [_held(run, cut_off, options) for run in runs]
-    responses = np.full((sum(map(len, shown)), len(geometry)), np.nan, np.float32)
+    responses = np.full((sum(len(run.events) for run in runs), len(geometry)), np.nan, np.float32)
     usable = np.ones(len(geometry), np.bool_)
+    shown: list[pd.DataFrame] = []
     first = 0
-    for run, events in zip(runs, shown, strict=True):
-        series = run.read()
+    for run in runs:
+        series, settings = run.read(), options
+        if run.slice_time_ref is not None:
+            settings = EstimateOptions(**{"slice_time_ref": run.slice_time_ref, **options})  # type: ignore[typeddict-item]
         fine = varies(series)
         if not fine.any():
             raise InputError("every voxel is constant or not finite", source=run.name, remedy="leave this run out")
         usable &= fine
-        kept = series if fine.all() else series[:, fine]
-        found = estimate_trials(
-            kept, events, tr=run.tr, method=method, confounds=run.confounds, source=run.name, **options
+        shown.append(_held(run, len(series), cut_off, settings))
+        last = first + len(shown[-1])
+        responses[first:last, fine] = estimate_trials(
+            series if fine.all() else series[:, fine],
+            shown[-1],
+            tr=run.tr,
+            method=method,
+            confounds=run.confounds,
+            source=run.name,
+            **settings,
         )
-        responses[first : first + len(events), fine] = found
-        first += len(events)
+        first = last
+    responses = responses[:first]
     return only_usable(responses, usable, _trial_table(runs, shown), geometry, subject=subject, source=source)
 
 
@@ -159,12 +179,12 @@ def varies(series: NDArray[np.float32]) -> NDArray[np.bool_]:
     return np.asarray(np.isfinite(low) & np.isfinite(high) & (high > low))
 
 
-def _held(run: TimedRun, cut_off: CutOff, options: EstimateOptions) -> pd.DataFrame:
+def _held(run: TimedRun, n_scans: int, cut_off: CutOff, options: EstimateOptions) -> pd.DataFrame:
     """Events of the run without those beyond its ends, where they are to be dropped."""
     if cut_off == "refuse":
         return run.events
     timing = {name: options[name] for name in ("delay", "window", "slice_time_ref") if name in options}  # type: ignore[literal-required]
-    outside = trials_outside(run.events, run.n_scans, tr=run.tr, **timing)
+    outside = trials_outside(run.events, n_scans, tr=run.tr, **timing)
     if outside.all():
         raise InputError("the run ends before its first trial", source=run.name, remedy="leave this run out")
     if outside.any():

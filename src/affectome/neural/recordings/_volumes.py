@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import zlib
 from collections.abc import Collection, Sequence
@@ -25,15 +26,18 @@ from affectome.neural.recordings._timed_runs import (
     TimedRun,
     agreed_tr,
     check_estimate,
-    confound_table,
     only_usable,
     per_run,
+    run_confounds,
+    run_sessions,
     timed_recording,
     varies,
 )
 from affectome.neural.recordings._trial_estimates import EstimateOptions
 
 __all__ = ["OpenImage", "open_image", "read_mask", "read_nifti", "read_series", "repetition_time", "volume_grid"]
+
+logger = logging.getLogger(__name__)
 
 Image = str | os.PathLike[str] | Any  # a path, or an image of nibabel
 Table = str | os.PathLike[str] | pd.DataFrame
@@ -121,8 +125,8 @@ def read_nifti(
     check_estimate(estimate, cut_off)
     images = [open_image(image) for image in (bold if isinstance(bold, (list, tuple)) else [bold])]
     tables = per_run(events, len(images), "tables of events")
-    sessions = per_run([session] * len(images) if isinstance(session, (int, np.integer)) else session, len(images), "sessions")
-    grid = volume_grid(images, mask, space=space)
+    sessions = run_sessions(session, len(images))
+    grid = volume_grid(images, [] if mask is None else [mask], space=space, name=subject)
     source = cut_short([image.name for image in images], 2)
     if estimate == "none":
         refused = [*options, *(name for name, value in (("confounds", confounds), ("tr", tr)) if value is not None)]
@@ -134,16 +138,15 @@ def read_nifti(
             for number, (table, of) in numbered
         ]
         return _estimated(images, trials, grid, subject=subject, source=source)
-    nuisance = [None] * len(images) if confounds is None else per_run(confounds, len(images), "tables of confounds")
+    nuisance = run_confounds(confounds, len(images))
     runs = [
         TimedRun(
             name=image.name,
             read=partial(read_series, image, grid.ijk),
-            n_scans=image.shape[3],
             events=read_events(table, label_column=label_column, ignore=ignore, source=f"the events of {image.name}"),
             tr=repetition_time(image, tr),
-            confounds=confound_table(given),
-            session=int(of),
+            confounds=given,
+            session=of,
         )
         for image, table, given, of in zip(images, tables, nuisance, sessions, strict=True)
     ]
@@ -231,8 +234,8 @@ def repetition_time(image: OpenImage, given: float | None) -> float:
     return agreed_tr(said, given, image.name)
 
 
-def volume_grid(images: Sequence[OpenImage], mask: Image | None, *, space: str | None) -> VolumeGrid:
-    """Voxels of a mask on the grid of the images; without a mask those that vary in the first of them."""
+def volume_grid(images: Sequence[OpenImage], masks: Sequence[Image], *, space: str | None, name: str) -> VolumeGrid:
+    """Voxels inside all masks on the grid of the images; without masks those that vary in the first image."""
     first = images[0]
     shape = (first.shape[0], first.shape[1], first.shape[2])
     for other in images[1:]:
@@ -242,15 +245,27 @@ def volume_grid(images: Sequence[OpenImage], mask: Image | None, *, space: str |
                 source=other.name,
                 remedy="resample the runs to one grid, or read them as recordings of their own",
             )
-    if mask is None:
-        ijk = np.argwhere(_varying(first, first.shape[3]))
-        if not len(ijk):
-            raise InputError("no voxel varies over time", source=first.name, remedy="give another image")
-    else:
-        inside = read_mask(mask, first)
-        _refuse_mirrored(inside, first)
-        ijk = np.argwhere(inside)
-    return VolumeGrid(ijk.astype(np.int32), first.affine, shape, space)
+    inside = _shared_mask(masks, first, name) if masks else _varying(first, first.shape[3])
+    if not inside.any():
+        problem = "the masks of the runs share no voxel" if masks else "no voxel varies over time"
+        raise InputError(problem, source=name if masks else first.name, remedy="check the images")
+    return VolumeGrid(np.argwhere(inside).astype(np.int32), first.affine, shape, space)
+
+
+def _shared_mask(masks: Sequence[Image], bold: OpenImage, name: str) -> NDArray[np.bool_]:
+    """Voxels inside every mask; how many some mask lacks is logged."""
+    inside = any_mask = read_mask(masks[0], bold)
+    for mask in masks[1:]:
+        other = read_mask(mask, bold)
+        inside, any_mask = inside & other, any_mask | other
+    lost = int(any_mask.sum() - inside.sum())
+    if lost:
+        logger.warning(
+            "%s: %d of %d voxels lie outside the mask of some run and are left out.", name, lost, any_mask.sum()
+        )
+    if inside.any():
+        _refuse_mirrored(inside, bold)
+    return inside
 
 
 def read_mask(mask: Image, bold: OpenImage) -> NDArray[np.bool_]:
