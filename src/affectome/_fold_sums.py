@@ -97,9 +97,7 @@ class Splits:
         pairs = [(f, g) for f in folds for g in folds if f < g]
         learned = [~masks[f] for f in folds] + [~(masks[f] | masks[g]) for f, g in pairs]
         judged = [
-            (outer, len(folds) + k, masks[held])
-            for k, pair in enumerate(pairs)
-            for outer, held in (pair, pair[::-1])
+            (outer, len(folds) + k, masks[held]) for k, pair in enumerate(pairs) for outer, held in (pair, pair[::-1])
         ]
         return cls(fold, np.array(learned), np.arange(len(folds)), tuple(judged))
 

@@ -1,12 +1,18 @@
 """Does a space predict the brain: recordings, regions, encoding, statistics, maps."""
 
 from affectome.neural.encoding import (
+    Encoding,
     EncodingDifference,
+    FoldModel,
+    VoxelwiseEncoder,
     WinnerMap,
     compare_encodings,
+    encode,
     join_spaces,
     read_control,
+    read_encoding,
     winner_map,
+    write_encoding,
 )
 from affectome.neural.maps import GroupMap, average_maps, common_geometry, map_facts, read_map, write_map
 from affectome.neural.recordings import (
@@ -62,21 +68,24 @@ from affectome.neural.statistics import (
 )
 
 __all__ = [
-    "BlockPermutations",
     "CONFOUND_SETS",
+    "HCP_GROUPS",
+    "SUBCORTICAL",
+    "BlockPermutations",
+    "Encoding",
     "EncodingDifference",
+    "FoldModel",
     "GroupComparison",
     "GroupMap",
-    "HCP_GROUPS",
     "LabelMatch",
     "Prevalence",
     "Recording",
     "RecordingCheck",
-    "SUBCORTICAL",
     "SignFlip",
     "SurfaceMesh",
     "TailP",
     "VolumeGrid",
+    "VoxelwiseEncoder",
     "WinnerMap",
     "average_maps",
     "average_repeats",
@@ -88,6 +97,7 @@ __all__ = [
     "correlation_p",
     "drop_duplicates",
     "effective_trials",
+    "encode",
     "estimate_trials",
     "family_wise_p",
     "family_wise_threshold",
@@ -104,6 +114,7 @@ __all__ = [
     "read_bdpy",
     "read_bids",
     "read_control",
+    "read_encoding",
     "read_events",
     "read_gifti",
     "read_map",
@@ -118,5 +129,6 @@ __all__ = [
     "summarise_regions",
     "winner_map",
     "write_bdpy",
+    "write_encoding",
     "write_map",
 ]

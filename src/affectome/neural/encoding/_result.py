@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from affectome.errors import InputError
+
 __all__ = ["Encoding", "FoldModel"]
 
 
@@ -19,10 +21,13 @@ class FoldModel:
     coefficients : float32 array of shape (n_features, n_voxels)
         On the features as the space has them.
     intercepts : float32 array of shape (n_voxels,)
+    centre : float32 array of shape (n_features,) or None
+        Mean of the features over the training trials, at which the model predicts the mean training response.
     """
 
     coefficients: NDArray[np.float32]
     intercepts: NDArray[np.float32]
+    centre: NDArray[np.float32] | None = None
 
     def predict(self, features: NDArray[np.float32], voxels: slice = slice(None)) -> NDArray[np.float32]:
         """Responses to stimuli with these features (n, n_features), of these voxels."""
@@ -61,6 +66,16 @@ class Encoding:
         One per outer fold; `fold` says which trials each predicts.
     predictions : float32 array of shape (n_trials, n_voxels) or None
         Held-out predictions, where they were asked for.
+    bands : tuple of str
+        Names of the bands of features that have a penalty each; empty: one penalty for all.
+    band_of : intp array of shape (n_features,) or None
+        The band of each feature, a place in `bands`.
+    band_weights : float32 array of shape (n_folds, n_bands, n_voxels) or None
+        What was chosen: the penalty of a band is alpha / weight.
+    inner_r2 : float32 array of shape (n_folds, n_voxels) or None
+        R2 over the inner folds of what was chosen; optimistic, since it is the best of the grid.
+    n_dropped : intp array of shape (n_folds,) or None
+        Trials kept out of the training of each fold, since the held-out fold shows their stimulus.
     """
 
     subject: str
@@ -77,6 +92,11 @@ class Encoding:
     weights: NDArray[np.float32]
     models: tuple[FoldModel, ...]
     predictions: NDArray[np.float32] | None = None
+    bands: tuple[str, ...] = ()
+    band_of: NDArray[np.intp] | None = None
+    band_weights: NDArray[np.float32] | None = None
+    inner_r2: NDArray[np.float32] | None = None
+    n_dropped: NDArray[np.intp] | None = None
 
     def predict(self, voxels: slice = slice(None)) -> NDArray[np.float32]:
         """Held-out predictions of these voxels, (n_trials, n_chosen): each trial by the model of its own fold."""
@@ -88,3 +108,35 @@ class Encoding:
             held_out = self.fold == fold
             predicted[held_out] = model.predict(self.design[held_out], voxels)
         return predicted
+
+    def baseline(self, voxels: slice = slice(None)) -> NDArray[np.float32]:
+        """Mean training response of these voxels in the fold of each trial, (n_trials, n_chosen)."""
+        means = np.stack([model.predict(_centre(model)[None], voxels)[0] for model in self.models])
+        chosen: NDArray[np.float32] = means[self.fold]
+        return chosen
+
+    def predict_bands(self, voxels: slice = slice(None)) -> dict[str, NDArray[np.float32]]:
+        """What each band adds to the held-out predictions of these voxels, each (n_trials, n_chosen).
+
+        With the features centred on their training means, so that all bands and :meth:`baseline` sum to
+        :meth:`predict`.
+        """
+        if self.band_of is None:
+            raise InputError(
+                f"the encoding of {self.subject} by {self.space} has no bands", remedy="encode with bands="
+            )
+        width = self.models[0].intercepts[voxels].shape[0]
+        parts = {band: np.empty((len(self.design), width), np.float32) for band in self.bands}
+        for fold, model in enumerate(self.models):
+            held_out = self.fold == fold
+            features = self.design[held_out] - _centre(model)
+            for k, band in enumerate(self.bands):
+                columns = self.band_of == k
+                parts[band][held_out] = features[:, columns] @ model.coefficients[columns, voxels]
+        return parts
+
+
+def _centre(model: FoldModel) -> NDArray[np.float32]:
+    if model.centre is None:
+        raise InputError("the models do not say the mean of their features", remedy="make them with encode")
+    return model.centre
