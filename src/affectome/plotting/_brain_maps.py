@@ -20,6 +20,7 @@ from affectome.plotting._style import COLUMN_WIDTH, PAGE_WIDTH, house_style
 __all__ = ["draw_panels", "plot_glass_brain", "plot_slices", "plot_surface", "sayings"]
 
 _LINE = 0.16  # inches of a line of text
+_BEYOND = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
 
 
 class Canvas(Protocol):
@@ -52,13 +53,15 @@ def draw_panels(
     rows = -(-len(panels) // columns)
     head = (_LINE + 0.1) * len(drawable_lines(title).split("\n")) if title else 0.05
     foot = _LINE + 0.02 if note else 0.0
-    room = max(rows * up + 0.06 * (rows - 1), 0.8)
+    needed = rows * up + 0.06 * (rows - 1)
+    room = max(needed, legend.height)
     with house_style():
         figure = Figure(figsize=(width, head + room + foot + 0.04))
         high = figure.get_size_inches()[1]
         for number, (text, rgba) in enumerate(panels):
             row, column = divmod(number, columns)
-            left, bottom = 0.05 + column * (one + 0.1), high - head - (row + 1) * up - 0.06 * row
+            left = 0.05 + column * (one + 0.1)
+            bottom = high - head - (room - needed) / 2 - (row + 1) * up - 0.06 * row
             canvas.draw(figure, left, bottom, one, rgba)
             figure.text(left / width, (bottom + up) / high, drawable(text), fontsize=8, va="top", ha="left")
         legend.draw(figure, width - legend.width, foot + 0.02 + room / 2, room)
@@ -112,9 +115,9 @@ def _draw_values(
     kept = None if marks is None else np.nan_to_num(placed[1]) >= 0.5
     rgba = paint(placed[0], cmap, norm, significant=kept, threshold=threshold)
     known = numbers[~np.isnan(numbers)]
-    below, above = bool((known < norm.vmin).any()), bool((known > norm.vmax).any())
-    legend = BarLegend(cmap, norm, label,
-                       extend={(1, 1): "both", (1, 0): "min", (0, 1): "max"}.get((below, above), "neither"))  # fmt: skip
+    scaled = norm(known)
+    beyond = _BEYOND[bool((scaled < 0).any()), bool((scaled > 1).any())]
+    legend = BarLegend(cmap, norm, label, beyond)
     return draw_panels(canvas, [("", rgba)], legend, title=title, note=sayings(numbers, marks, threshold), width=width)
 
 
@@ -164,7 +167,7 @@ def plot_slices(
     diverging
         Whether 0 is a middle (differences, weights) or a bottom (r, R2, -log p).
     columns
-        Slices side by side; by default up to eight.
+        Slices side by side; by default all up to ten, or rows of up to eight.
     title
     width
         Inches; by default the page, or a column for one or two slices.

@@ -109,6 +109,10 @@ class Legend(Protocol):
     def width(self) -> float:
         """Inches that it takes."""
 
+    @property
+    def height(self) -> float:
+        """Inches that it needs at least."""
+
     def draw(self, figure: Figure, left: float, middle: float, room: float) -> None:
         """Put it at `left` inches, around the height `middle`, at most `room` inches high."""
 
@@ -125,7 +129,6 @@ class BarLegend:
     cmap: Colormap
     norm: Normalize
     label: str
-    faded: bool = False
     extend: str = "neither"
 
     @property
@@ -133,12 +136,16 @@ class BarLegend:
         lines = drawable_lines(self.label).count("\n") + 1
         return 0.62 + 0.16 * lines
 
+    @property
+    def height(self) -> float:
+        return 0.8
+
     def draw(self, figure: Figure, left: float, middle: float, room: float) -> None:
         height = min(room, 1.6)
         ax = _axes(figure, left + 0.08, middle - height / 2, 0.11, height)
         bar = figure.colorbar(ScalarMappable(self.norm, self.cmap), cax=ax, extend=self.extend)
         bar.set_label(drawable_lines(self.label))
-        bar.outline.set_linewidth(0.4)  # type: ignore[operator]  # an artist, typed as a method
+        bar.outline.set_linewidth(0.4)
         bar.ax.locator_params(nbins=max(2, int(height / 0.3)))
         bar.ax.tick_params(length=2, pad=2)
 
@@ -155,6 +162,10 @@ class PatchLegend:
     def width(self) -> float:
         longest = max(ink(drawable(line), 7)[0] for line in [*self.names, self.title])
         return 0.45 + longest / 72
+
+    @property
+    def height(self) -> float:
+        return 0.1 + 0.18 * (len(self.names) + bool(self.title))
 
     def draw(self, figure: Figure, left: float, middle: float, room: float) -> None:
         across, up = figure.get_size_inches()
@@ -176,17 +187,21 @@ class SquareLegend:
 
     @property
     def width(self) -> float:
+        longest = max(ink(drawable(line), 7)[0] for line in self.across.split("\n")) / 72
+        return max(1.5, 1.05 + longest / 2)
+
+    @property
+    def height(self) -> float:
         return 1.5
 
     def draw(self, figure: Figure, left: float, middle: float, room: float) -> None:
-        side = min(0.85, room - 0.55)
-        ax = _axes(figure, left + 0.52, middle - side / 2 + 0.12, side, side)
+        side = 0.8
+        ax = _axes(figure, left + 0.55, middle - side / 2 + 0.28, side, side)
         difference, best = np.meshgrid(np.linspace(-self.limit, self.limit, 33), np.linspace(0, self.top, 33))
-        ax.set_facecolor(UNKNOWN)
+        ax.set_facecolor(UNKNOWN)  # as below the map
         ax.imshow(difference_colours(difference, best, self.cmap, self.limit, self.top), origin="lower",
                   extent=(-self.limit, self.limit, 0, self.top), aspect="auto", interpolation="nearest")  # fmt: skip
-        ax.set_xticks([-self.limit, 0, self.limit], labels=[f"{k:+.2g}" if k else "0" for k in
-                                                            (-self.limit, 0, self.limit)])  # fmt: skip
+        ax.set_xticks([-self.limit, 0, self.limit], labels=[f"−{self.limit:.2g}", "0", f"+{self.limit:.2g}"])
         ax.set_yticks([0, self.top], labels=["0", f"{self.top:.2g}"])
         ax.tick_params(length=2, pad=2)
         ax.set_xlabel(drawable_lines(self.across), fontsize=7)

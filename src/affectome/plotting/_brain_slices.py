@@ -53,7 +53,7 @@ class SliceCanvas:
     background : Anatomy or None
         What lies below; by default the MNI152 template in an MNI space, else grey where voxels were recorded.
     columns : int or None
-        Slices side by side; by default all up to eight.
+        Slices side by side; by default all up to ten, or rows of up to eight.
     """
 
     geometry: VolumeGrid
@@ -103,7 +103,8 @@ class SliceCanvas:
     @cached_property
     def _sizes(self) -> NDArray[np.float64]:
         """Millimetres of a voxel along the turned axes."""
-        return np.linalg.norm(self._turned[1][:3, :3], axis=0)
+        sizes: NDArray[np.float64] = np.linalg.norm(self._turned[1][:3, :3], axis=0)
+        return sizes
 
     @cached_property
     def _chosen(self) -> list[int]:
@@ -143,7 +144,7 @@ class SliceCanvas:
     def _layout(self, width: float) -> tuple[int, int, float, float]:
         """Columns, rows, and the width and height of a slice in inches."""
         n = len(self._chosen)
-        columns = min(n, self.columns or (n if n <= 8 else -(-n // -(-n // 8))))
+        columns = min(n, self.columns or (n if n <= 10 else -(-n // -(-n // 8))))
         across, up = np.diff(self._window, axis=0)[0] * self._sizes[list(self._plane)]
         one = (width - 2 * _LETTER - _GAP * (columns - 1)) / columns
         tallest = 2.6  # inches: a single slice need not fill the page
@@ -209,22 +210,41 @@ class SliceCanvas:
     def _draw_background(
         self, ax: Axes, chosen: int, recorded: NDArray[np.float64], extent: tuple[float, float, float, float]
     ) -> None:
+        if self._anatomy is None:
+            ax.imshow(recorded, origin="lower", extent=extent, interpolation="nearest", gid="recorded")
+            return
+        size = self._sizes[list(self._plane)]
+        low, high = self._window * size
+        ax.imshow(self._greys[chosen], origin="lower", extent=(low[0], high[0], low[1], high[1]),
+                  interpolation="bilinear", gid="background")  # fmt: skip
+
+    @cached_property
+    def _anatomy(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """Values and affine of what lies below."""
         anatomy = self.background
         if anatomy is None and self._standard:
             anatomy = _template()
         if anatomy is None:
-            ax.imshow(recorded, origin="lower", extent=extent, interpolation="nearest", gid="recorded")
-            return
-        values, size = self._sampled(anatomy, chosen), self._sizes[list(self._plane)]
-        inside = values > 0.02 * float(np.max(anatomy.get_fdata()))
-        low, high = self._window * size
-        grey = np.ones((*values.shape, 4))
-        grey[..., :3] = (0.45 + 0.5 * np.clip(values / _bright(anatomy), 0, 1))[..., None]
-        grey[..., 3] = inside
-        ax.imshow(grey, origin="lower", extent=(low[0], high[0], low[1], high[1]), interpolation="bilinear",
-                  gid="background")  # fmt: skip
+            return None
+        values = np.nan_to_num(np.asarray(anatomy.get_fdata(), np.float64))
+        if values.ndim != 3:
+            raise InputError(f"the background has {values.ndim} dimensions", remedy="give an image of three")
+        return values, np.asarray(anatomy.affine, np.float64)
 
-    def _sampled(self, anatomy: Anatomy, chosen: int) -> NDArray[np.float64]:
+    @cached_property
+    def _greys(self) -> dict[int, NDArray[np.float64]]:
+        """The background of every slice, made once for all maps; light, so that colours stand out."""
+        assert self._anatomy is not None
+        bright = float(np.percentile(self._anatomy[0], 99.5)) or 1.0
+        made = {}
+        for chosen in set(self._chosen):
+            values = self._sampled(*self._anatomy, chosen)
+            made[chosen] = np.ones((*values.shape, 4))
+            made[chosen][..., :3] = (0.45 + 0.5 * np.clip(values / bright, 0, 1))[..., None]
+            made[chosen][..., 3] = values > 0.02 * bright
+        return made
+
+    def _sampled(self, values: NDArray[np.float64], affine: NDArray[np.float64], chosen: int) -> NDArray[np.float64]:
         """The background at every millimetre of the window of a slice, 0 outside."""
         from scipy.ndimage import map_coordinates
 
@@ -235,17 +255,10 @@ class SliceCanvas:
         points = np.empty((len(steps[1]), len(steps[0]), 3))
         points[..., right], points[..., up] = np.meshgrid(*steps)
         points[..., AXES[self.axis]] = chosen
-        _, affine, _ = self._turned
-        back = np.linalg.inv(np.asarray(anatomy.affine, float)) @ affine
+        back = np.linalg.inv(affine) @ self._turned[1]
         found = points @ back[:3, :3].T + back[:3, 3]
-        sampled: NDArray[np.float64] = map_coordinates(np.nan_to_num(anatomy.get_fdata()), np.moveaxis(found, -1, 0),
-                                                       order=1)  # fmt: skip
+        sampled: NDArray[np.float64] = map_coordinates(values, np.moveaxis(found, -1, 0), order=1)
         return sampled
-
-
-def _bright(anatomy: Anatomy) -> float:
-    values = np.asarray(anatomy.get_fdata())
-    return float(np.nanpercentile(values, 99.5)) or 1.0
 
 
 def _template() -> Anatomy:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -74,7 +75,7 @@ def picture(coordinates: NDArray[np.float32], faces: NDArray[np.int32], view: st
     low, high = placed[:, :2].min(0) - _PIXEL, placed[:, :2].max(0) + _PIXEL
     pixels = np.ceil((high - low) / _PIXEL).astype(int)
     figure = Figure(figsize=tuple(pixels / 100), dpi=100)
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)  # untyped
     ax = figure.add_axes((0, 0, 1, 1), xlim=(low[0], low[0] + pixels[0] * _PIXEL),
                          ylim=(low[1], low[1] + pixels[1] * _PIXEL))  # fmt: skip
     ax.axis("off")
@@ -136,7 +137,7 @@ class SurfaceCanvas:
     def height(self, width: float) -> float:
         """Inches that the canvas takes at this width."""
         rows, scale = self._layout(width)
-        return sum(max(found.shape[0] for _, _, found in row) * scale + _LABEL for row in rows)
+        return float(sum(max(found.shape[0] for *_, found in row) * scale + _LABEL for row in rows))
 
     def _layout(self, width: float) -> tuple[list[list[tuple[bool, str, NDArray[np.int32]]]], float]:
         """Panels in a row, or a row per hemisphere where their names need the room; inches per pixel."""
@@ -166,12 +167,16 @@ class SurfaceCanvas:
                 x += size[0] + _GAP
             bottom += tallest + _LABEL
 
-    def _coloured(self, found: NDArray[np.int32], rgba: NDArray[np.float64], right: bool) -> NDArray[np.float32]:
-        _, faces, depth = load_mesh(self.surface, right)
+    def vertex_colours(self, rgba: NDArray[np.float64], right: bool) -> NDArray[np.float64]:
+        """RGB of the vertices of a hemisphere, over its folds."""
+        depth = load_mesh(self.surface, right)[2]
         own = rgba[FSAVERAGE5:] if right else rgba[:FSAVERAGE5]
         folds = np.where(depth > 0, _GREYS[1], _GREYS[0])[:, None]
-        vertices = folds * (1 - own[:, 3:]) + own[:, :3] * own[:, 3:]
-        painted = vertices[faces].mean(1)
+        colours: NDArray[np.float64] = folds * (1 - own[:, 3:]) + own[:, :3] * own[:, 3:]
+        return colours
+
+    def _coloured(self, found: NDArray[np.int32], rgba: NDArray[np.float64], right: bool) -> NDArray[np.float32]:
+        painted = self.vertex_colours(rgba, right)[load_mesh(self.surface, right)[1]].mean(1)
         image = np.ones((*found.shape, 4), np.float32)
         image[..., :3] = np.where(found[..., None] >= 0, painted[found], to_rgb("white"))
         image[..., 3] = found >= 0
