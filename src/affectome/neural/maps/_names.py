@@ -33,14 +33,16 @@ def map_stem(
     *, subject: str | None, hemisphere: str | None, grid_space: str | None, statistic: str, space: str | None
 ) -> str:
     """Name of a map without extension; entities that are None are left out."""
-    entities = {
-        "sub": None if subject is None else bids_label(subject.removeprefix("sub-")),
+    names = {
+        "sub": subject if subject is None else subject.removeprefix("sub-"),
         "hemi": hemisphere,
-        "space": None if grid_space is None else bids_label(grid_space),
-        "stat": bids_label(statistic),
-        "desc": None if space is None else bids_label(space),
+        "space": grid_space,
+        "stat": statistic,
+        "desc": space,
     }
-    for entity, label in entities.items():
-        if label == "":
+    for entity, name in names.items():
+        if name is not None and not name.strip():
             raise InputError(f"the name for '{entity}' is empty", source="map", remedy="give it one")
-    return "_".join([f"{entity}-{label}" for entity, label in entities.items() if label is not None] + ["statmap"])
+    return "_".join(
+        [f"{entity}-{bids_label(name)}" for entity, name in names.items() if name is not None] + ["statmap"]
+    )

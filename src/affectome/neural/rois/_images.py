@@ -104,7 +104,7 @@ def add_regions(recording: Recording, masks: Mapping[str, NDArray[np.bool_]], so
     empty = [name for name, mask in masks.items() if not mask.any()]
     if len(empty) == len(masks):
         raise InputError(
-            f"none of the {recording.n_voxels} voxels of {recording.subject} lies in any of its {len(masks)} regions",
+            f"none of the {recording.n_voxels} voxels of {recording.subject} lies in any of its regions",
             source=source,
             remedy="check that both are in the same space",
         )
@@ -174,7 +174,9 @@ def _loaded(image: Any) -> tuple[str, Any]:
     except OSError as error:
         raise unreadable(path, error) from error
     except ImageFileError as error:
-        raise InputError("is no image that nibabel reads", source=path, remedy="give a NIfTI image") from error
+        raise InputError(
+            "is no image that nibabel reads, or was cut short", source=path, remedy="give a whole NIfTI image"
+        ) from error
     if not hasattr(loaded, "affine"):
         raise InputError("is no volume", source=path, remedy="give a NIfTI image")
     return str(path), loaded
