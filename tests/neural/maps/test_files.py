@@ -5,6 +5,7 @@ from pathlib import Path
 
 import nibabel
 import nilearn.image
+import nilearn.surface
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -68,6 +69,8 @@ def test_a_surface_comes_back_bit_for_bit(tmp_path, record, shape):
     assert image.darrays[0].data.shape == (8,)
     np.testing.assert_array_equal(image.darrays[-1].data[[1, 2, 7]], values[..., 3:].reshape(-1, 3)[-1])
     assert np.isnan(image.darrays[0].data[0])
+    theirs = nilearn.surface.load_surf_data(path)
+    np.testing.assert_array_equal(theirs[[0, 3, 9]].T, values[0, :3] if shape == (1, 6) else values[..., :3])
 
 
 def test_components_are_the_volumes_of_one_file_with_their_names(tmp_path, record):
