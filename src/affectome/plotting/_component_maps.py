@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
 
+from affectome._tables import cut_short
 from affectome.errors import InputError
-from affectome.neural import SurfaceMesh, VolumeGrid
 from affectome.plotting._brain_contrasts import On, brain_canvas
-from affectome.plotting._brain_maps import draw_panels, sayings
-from affectome.plotting._brain_paint import BarLegend, checked_values, paint, value_scale
+from affectome.plotting._brain_maps import draw_panels
+from affectome.plotting._brain_paint import BarLegend, paint, value_scale
 from affectome.plotting._lettering import drawable, drawable_lines, ink
-from affectome.plotting._style import COLUMN_WIDTH, PAGE_WIDTH, figure_of, house_style, new_axes
+from affectome.plotting._style import COLUMN_WIDTH, OKABE_ITO, PAGE_WIDTH, figure_of, house_style, new_axes
 
-__all__ = ["plot_component_maps", "plot_component_profiles"]
+if TYPE_CHECKING:
+    from affectome.neural.encoding import ComponentMaps, Consistency
+
+__all__ = ["plot_component_consistency", "plot_component_maps", "plot_component_profiles"]
 
 
 def plot_component_maps(
-    maps: Mapping[str, ArrayLike],
-    geometry: VolumeGrid | SurfaceMesh,
-    label: str = "Weight, scaled to ±1",
+    result: ComponentMaps,
+    components: Sequence[str] | None = None,
+    labels: Mapping[str, str] | None = None,
     *,
     on: On = "slices",
-    significant: ArrayLike | None = None,
     limit: float = 1.0,
     columns: int = 1,
+    label: str = "Weight, largest = ±1",
     title: str | None = None,
     width: float = PAGE_WIDTH,
     **drawn: Any,
@@ -39,19 +41,19 @@ def plot_component_maps(
 
     Parameters
     ----------
-    maps : mapping from the name of a component to a float array of shape (n_voxels,)
-        In the order drawn.
-    geometry : VolumeGrid or SurfaceMesh
-        Of all of them.
-    label
-        What the values are, for the colour bar.
+    result : ComponentMaps
+        Of :func:`affectome.neural.component_maps`; voxels that it left out stay grey.
+    components
+        Which, in the order drawn; by default all.
+    labels
+        What components are called; by default their names.
     on : "slices" or "surface"
-    significant : bool array of shape (n_voxels,)
-        Voxels that the space predicts; others are faded.
     limit
-        Colours run from -limit to limit.
+        Colours run from -limit to limit; weights are scaled to -1 .. 1 per component.
     columns
         Components side by side.
+    label
+        What the values are, for the colour bar.
     title
     width
         Inches.
@@ -63,18 +65,22 @@ def plot_component_maps(
     -------
     matplotlib Figure
     """
-    if not maps:
-        raise InputError("there is no component to draw", remedy="give the map of at least one")
+    chosen = list(result.features if components is None else components)
+    unknown = sorted(set(chosen) - set(result.features))
+    if unknown or not chosen:
+        raise InputError(f"the maps hold no component {cut_short(unknown)}" if unknown else "no component is chosen",
+                         remedy=f"choose among {cut_short(result.features)}")  # fmt: skip
     if columns < 1:
         raise InputError(f"columns={columns} leaves nothing to draw", remedy="use at least 1")
-    checked = [checked_values(values, len(geometry), significant) for values in maps.values()]
-    stacked, marks = np.array([values for values, _ in checked]), checked[0][1]
-    canvas = brain_canvas(geometry, on, drawn)
+    if result.geometry is None:
+        raise InputError(f"the recording of {result.subject} does not say where its voxels lie",
+                         remedy="draw profiles over regions instead")  # fmt: skip
+    stacked = result.weights[[result.features.index(name) for name in chosen]].astype(np.float64)
+    canvas = brain_canvas(result.geometry, on, drawn)
     cmap, norm = value_scale(stacked, (-limit, limit), diverging=True)
-    placed = canvas.places(stacked if marks is None else np.vstack([stacked, marks.astype(float)]))
-    kept = None if marks is None else np.nan_to_num(placed[-1]) >= 0.5
-    panels = [(name, paint(values, cmap, norm, significant=kept)) for name, values in zip(maps, placed, strict=False)]
-    note = sayings(stacked[0], marks, None)
+    panels = [((labels or {}).get(name, name), paint(values, cmap, norm)) for name, values in
+              zip(chosen, canvas.places(stacked), strict=True)]  # fmt: skip
+    note = f"{result.kept.sum():,} of {len(result.kept):,} voxels"
     return draw_panels(canvas, panels, BarLegend(cmap, norm, label), title=title, note=note, width=width,
                        columns=min(columns, len(panels)))  # fmt: skip
 
@@ -128,4 +134,60 @@ def plot_component_profiles(
         bar.outline.set_visible(False)
         if title:
             ax.set_title(drawable_lines(title), loc="left")
+    return figure_of(ax)
+
+
+def plot_component_consistency(
+    result: Consistency,
+    labels: Mapping[str, str] | None = None,
+    *,
+    alpha: float = 0.05,
+    title: str | None = None,
+    ax: Axes | None = None,
+) -> Figure:
+    """Draw how alike the maps of every component are over people, as a dot with its interval.
+
+    Filled dots have q < `alpha`. At the right stands the share of people whose map of the component is identified
+    among their maps of all components.
+
+    Parameters
+    ----------
+    result : Consistency
+        Of :func:`affectome.neural.component_consistency`.
+    labels
+        What components are called; by default their names.
+    alpha
+        Of the marks.
+    title
+    ax
+        Axes to draw into; by default a figure of column width.
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    table, y = result.table, np.arange(len(result.table))
+    names = [drawable((labels or {}).get(str(name), str(name))) for name in table.index]
+    found = table["q"].to_numpy(np.float64) < alpha
+    with house_style():
+        ax = new_axes(ax, (COLUMN_WIDTH * (1.0 if max(ink(name, 7)[0] for name in names) < 100 else 1.4),
+                           1.25 + 0.17 * len(table)))  # fmt: skip
+        ax.axvline(0, color="0.35", linestyle="--", linewidth=0.8, zorder=0)
+        ax.hlines(y, table["low"], table["high"], color="black", linewidth=1, zorder=2)
+        r = table["r"].to_numpy(np.float64)
+        for marked, face, said in ((found, OKABE_ITO[0], f"q < {alpha:g}"), (~found, "white", "not significant")):
+            ax.plot(r[marked], y[marked], linestyle="none", marker="o", markersize=3.5, markerfacecolor=face,
+                    markeredgecolor=OKABE_ITO[0], markeredgewidth=0.8, zorder=3, label=said)  # fmt: skip
+        for place, share in enumerate(table["identified"]):
+            ax.text(1.02, place, "–" if np.isnan(share) else f"{share:.0%}", transform=ax.get_yaxis_transform(),
+                    fontsize=7, va="center")  # fmt: skip
+        ax.text(1.02, -1.1, "identified", transform=ax.get_yaxis_transform(), fontsize=7, va="center", color="0.35")
+        ax.set_yticks(y, labels=names)
+        ax.set_ylim(len(table) - 0.4, -0.6)
+        what = "regions" if result.by == "region" else "voxels"
+        ax.set_xlabel(f"r of maps over {result.places:,} {what}, mean over pairs of {len(result.subjects)} people\n"
+                      f"({100 * result.level:g}% intervals; identified by chance: {result.chance:.0%})")  # fmt: skip
+        if title:
+            ax.set_title(drawable_lines(title), loc="left", pad=14)
+        figure_of(ax).legend(loc="outside lower center", ncols=2, frameon=False)
     return figure_of(ax)
