@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from affectome._resampling import permutation_p
 from affectome.errors import InputError
 
-__all__ = ["FEWEST", "TailP", "pareto_tail_p"]
+__all__ = ["BEYOND", "FEWEST", "TailP", "pareto_tail_p"]
 
 Floats = NDArray[np.float64]
 
@@ -19,7 +19,7 @@ _REACHED = 10  # an observed value that so many permutations reach needs no tail
 _SHARE = 0.1  # of the permutations, those that make the tail at first
 _LEAST_EXCEEDANCES = 30
 _SHRINK = 0.8  # of the exceedances are kept where the fit is bad
-_BEYOND = 1000  # times below 1 / (B + 1) no p goes
+BEYOND = 1000  #: times below 1 / (B + 1) no p goes
 _EXPONENTIAL = 1e-6  # shapes nearer to 0 are 0
 
 #: The 95% quantile of the Anderson-Darling statistic of fits to samples of a generalised Pareto distribution, by its
@@ -126,7 +126,7 @@ def _tail_p(value: Floats, draws: Floats) -> Floats:
         shape, scale = np.where(light, 0.0, shape), np.where(light, excess.mean(axis=0), scale)
         beyond = _survival(np.maximum(value[left] - threshold, 0), shape, scale)
         found = (m + 1) / (n_permutations + 1) * beyond
-        p[left[fits]] = np.maximum(found, 1 / (_BEYOND * (n_permutations + 1)))[fits]
+        p[left[fits]] = np.maximum(found, 1 / (BEYOND * (n_permutations + 1)))[fits]
         left, m = left[~fits], int(m * _SHRINK)
     return p
 
