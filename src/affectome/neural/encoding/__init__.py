@@ -7,6 +7,7 @@ from affectome.neural.encoding._encode import encode
 from affectome.neural.encoding._encoder import VoxelwiseEncoder
 from affectome.neural.encoding._io import read_encoding, write_encoding
 from affectome.neural.encoding._paired import EncodingDifference, WinnerMap, compare_encodings, winner_map
+from affectome.neural.encoding._region_scores import region_scores, region_tests
 from affectome.neural.encoding._result import Encoding, FoldModel
 from affectome.neural.encoding._significance import Significance, encoding_significance
 from affectome.neural.encoding._weight_components import WeightComponents, weight_components
@@ -29,6 +30,8 @@ __all__ = [
     "join_spaces",
     "read_control",
     "read_encoding",
+    "region_scores",
+    "region_tests",
     "weight_components",
     "winner_map",
     "write_encoding",
