@@ -33,7 +33,8 @@ from affectome.interpretation import (
 )
 from affectome.study._engine import Stage
 from affectome.study._gallery import card_files, space_gallery, with_clouds, word_weights
-from affectome.study._interpretation import Reading, Written, reading_stage
+from affectome.study._interpretation import Reading, reading_stage
+from affectome.study._written import Written
 
 __all__ = ["SPACE_ANALYSES", "space_stages"]
 

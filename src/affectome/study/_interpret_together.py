@@ -17,7 +17,8 @@ from affectome.interpretation import (
 )
 from affectome.study._engine import Stage
 from affectome.study._interpret_space import CATEGORY_TABLES, category_summary, category_tables, leading_stimuli
-from affectome.study._interpretation import FOLDER, Interpretation, Reading, Written, reading_stage
+from affectome.study._interpretation import FOLDER, Interpretation, Reading, reading_stage
+from affectome.study._written import Written
 
 __all__ = ["together_analyses", "together_stages"]
 

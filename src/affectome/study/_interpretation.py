@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from affectome._files import make_folder
 from affectome._progress import Progress
 from affectome._resampling import check_level, check_permutations
 from affectome._seeds import named_seed
-from affectome._tables import cut_short, write_csv
+from affectome._tables import cut_short
 from affectome.errors import InputError
 from affectome.interpretation import (
     CategoryStructure,
@@ -32,19 +31,17 @@ from affectome.interpretation import (
 from affectome.spaces import Metric, align, read_space
 from affectome.stimuli import StimulusSet, Thumbnail, read_stimuli, thumbnails
 from affectome.study._engine import Stage
-from affectome.study._io import json_value
+from affectome.study._written import Written, written_stage
 
 if TYPE_CHECKING:
     from affectome.judges import ChatJudge
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["FOLDER", "Interpretation", "Reading", "Written", "reading_stage"]
+__all__ = ["FOLDER", "Interpretation", "Reading", "reading_stage"]
 
 #: Where comparisons lie, beside the folders of spaces.
 FOLDER = "together"
-#: Formats of every figure: to look at, to print, to edit.
-FORMATS = ("png", "pdf", "svg")
 
 
 @dataclass(frozen=True, eq=False)
@@ -308,15 +305,6 @@ class Reading:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Written:
-    """What an analysis leaves behind: tables and figures by name, and what the summary says."""
-
-    tables: Mapping[str, pd.DataFrame]
-    figures: Mapping[str, Any]
-    summary: Mapping[str, Any]
-
-
 def reading_stage(
     reading: Reading,
     analysis: str,
@@ -336,23 +324,6 @@ def reading_stage(
     `others` are files of the folder that `run` writes itself.
     """
     asked = reading.asked
-    outputs = [f"{folder}/{name}.csv" for name in tables]
-    outputs += [f"{folder}/figures/{name}.{suffix}" for name in figures for suffix in FORMATS]
-    outputs += [f"{folder}/{name}" for name in others]
-
-    def work(progress: Progress) -> Mapping[str, Any]:
-        from affectome.plotting import save_figure
-
-        place = make_folder(asked.out / folder / "figures")
-        found = run(progress)
-        for name in tables:
-            table = found.tables[name]
-            labelled = any(level is not None for level in table.index.names)
-            write_csv(asked.out / f"{folder}/{name}.csv", table, index=labelled)
-        for name in figures:
-            save_figure(found.figures[name], place, name, FORMATS)
-        return {str(key): json_value(value) for key, value in found.summary.items()}
-
     settings = {
         "n_permutations": asked.n_permutations,
         "level": asked.level,
@@ -364,4 +335,7 @@ def reading_stage(
         "stimuli": hashlib.sha256("\n".join(reading.ids).encode()).hexdigest(),
         **(parameters or {}),
     }
-    return Stage(f"{analysis}/{folder}", work, tuple(outputs), settings, tuple(files), tuple(reads), complete=complete)
+    return written_stage(
+        f"{analysis}/{folder}", asked.out, folder, run, tables=tables, figures=figures, others=others,
+        parameters=settings, files=files, reads=reads, complete=complete,
+    )  # fmt: skip
