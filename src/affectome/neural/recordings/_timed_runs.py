@@ -128,6 +128,10 @@ def timed_recording(
         series, settings = run.read(), options
         if run.slice_time_ref is not None:
             settings = EstimateOptions(**{"slice_time_ref": run.slice_time_ref, **options})  # type: ignore[typeddict-item]
+        if len(series) < 2:
+            raise InputError(
+                f"holds {len(series)} volumes, which are no series", source=run.name, remedy="leave it out"
+            )
         fine = varies(series)
         if not fine.any():
             raise InputError("every voxel is constant or not finite", source=run.name, remedy="leave this run out")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import Literal, TypedDict, get_args
 
 import numpy as np
@@ -223,18 +224,28 @@ def _check_series(series: NDArray[np.floating], baseline: Baseline, source: str)
     """Finite, more than one volume, and what the baseline needs of every voxel."""
     if series.ndim != 2 or len(series) < 2 or series.shape[1] == 0:
         raise InputError(f"the series has the shape {series.shape}", source=source, remedy="give volumes × voxels")
+    wrong = np.concatenate([~np.isfinite(block).all(axis=0) for block in _blocks(series)])
+    problem, remedy = "are not finite in some volume", "leave them out"
+    if baseline == "percent" and not wrong.any():
+        wrong = np.concatenate([block.mean(axis=0, dtype=np.float64) <= 0 for block in _blocks(series)])
+        problem = "have no mean above 0 that a change could be a percentage of"
+        remedy = "take baseline 'z' or 'none', or a narrower mask"
+    if baseline == "z" and not wrong.any():
+        wrong = np.concatenate([np.ptp(block, axis=0) == 0 for block in _blocks(series)])
+        problem = "are constant and have no z"
+    if wrong.any():
+        raise InputError(
+            f"{wrong.sum()} of {len(wrong)} voxels {problem}",
+            source=source,
+            where=f"column {int(np.argmax(wrong)) + 1}",
+            remedy=remedy,
+        )
+
+
+def _blocks(series: NDArray[np.floating]) -> Iterator[NDArray[np.floating]]:
+    """Some voxels at a time, (n_scans, at most 4,096)."""
     for first in range(0, series.shape[1], _BLOCK):
-        block = series[:, first : first + _BLOCK]
-        wrong = ~np.isfinite(block).all(axis=0)
-        problem, remedy = "is not finite in some volume", "leave it out"
-        if baseline == "percent" and not wrong.any():
-            wrong = block.mean(axis=0, dtype=np.float64) <= 0
-            problem = "has no mean above 0 that a change could be a percentage of"
-            remedy = "take baseline 'z' or 'none', or leave it out"
-        if baseline == "z" and not wrong.any():
-            wrong, problem, remedy = np.ptp(block, axis=0) == 0, "is constant and has no z", "leave it out"
-        if wrong.any():
-            raise InputError(f"voxel {first + int(np.argmax(wrong))} {problem}", source=source, remedy=remedy)
+        yield series[:, first : first + _BLOCK]
 
 
 def _named(events: pd.DataFrame, chosen: NDArray[np.bool_]) -> str:

@@ -123,7 +123,8 @@ def read_nifti(
     <Recording sub-01: 2 trials of 2 stimuli in 1 runs, 18 voxels>
     """
     check_estimate(estimate, cut_off)
-    images = [open_image(image) for image in (bold if isinstance(bold, (list, tuple)) else [bold])]
+    given = bold if isinstance(bold, (list, tuple)) else [bold]
+    images = [open_image(image, called=f"the image of run {number}") for number, image in enumerate(given, start=1)]
     tables = per_run(events, len(images), "tables of events")
     sessions = run_sessions(session, len(images))
     grid = volume_grid(images, [] if mask is None else [mask], space=space, name=subject)
@@ -145,10 +146,10 @@ def read_nifti(
             read=partial(read_series, image, grid.ijk),
             events=read_events(table, label_column=label_column, ignore=ignore, source=f"the events of {image.name}"),
             tr=repetition_time(image, tr),
-            confounds=given,
+            confounds=series,
             session=of,
         )
-        for image, table, given, of in zip(images, tables, nuisance, sessions, strict=True)
+        for image, table, series, of in zip(images, tables, nuisance, sessions, strict=True)
     ]
     return timed_recording(
         runs, grid, subject=subject, source=source, method=estimate, cut_off=cut_off, options=options
@@ -166,7 +167,7 @@ class OpenImage:
     name: str
 
 
-def open_image(image: Image, *, dimensions: int = 4) -> OpenImage:
+def open_image(image: Image, *, dimensions: int = 4, called: str = "the image") -> OpenImage:
     """Open an image and check how many dimensions it has."""
     import nibabel
     from nibabel.filebasedimages import ImageFileError
@@ -184,7 +185,7 @@ def open_image(image: Image, *, dimensions: int = 4) -> OpenImage:
         except (EOFError, zlib.error) as error:
             raise _cut_off_file(name) from error
     else:
-        name = opened.get_filename() or "the image"
+        name = opened.get_filename() or called
     shape = tuple(int(size) for size in opened.shape)
     if dimensions == 3 and len(shape) == 4 and shape[3] == 1:
         shape = shape[:3]
@@ -209,20 +210,21 @@ def _cut_off_file(name: str) -> InputError:
     return InputError("cannot be read to its end; the file is cut off or damaged", source=name, remedy="copy it anew")
 
 
-def read_series(image: OpenImage, ijk: NDArray[np.int32]) -> NDArray[np.float32]:
-    """Series of some voxels, (n_scans, n_voxels)."""
-    series = np.empty((image.shape[3], len(ijk)), np.float32)
+def read_series(
+    image: OpenImage, ijk: NDArray[np.int32], into: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """Series of some voxels, (n_scans, n_voxels), `into` an array where one is given."""
+    series = np.empty((image.shape[3], len(ijk)), np.float32) if into is None else into
     places = tuple(ijk.T)
     for scan, row in enumerate(series):
         row[:] = read_volume(image, scan)[places]
-    lost = np.flatnonzero(~np.isfinite(series).any(axis=1))
-    if len(lost):
-        raise InputError(
-            f"{len(lost)} of {len(series)} volumes hold no finite value in the mask",
-            source=image.name,
-            where=f"volume {lost[0] + 1}",
-            remedy="repair the image or leave the run out",
-        )
+        if not np.isfinite(row).any():
+            raise InputError(
+                "holds no finite value in the mask",
+                source=image.name,
+                where=f"volume {scan + 1}",
+                remedy="repair the image or leave the run out",
+            )
     return series
 
 
@@ -270,7 +272,7 @@ def _shared_mask(masks: Sequence[Image], bold: OpenImage, name: str) -> NDArray[
 
 def read_mask(mask: Image, bold: OpenImage) -> NDArray[np.bool_]:
     """A mask on the grid of an image, or a sentence that says how the two differ."""
-    image = open_image(mask, dimensions=3)
+    image = open_image(mask, dimensions=3, called="the mask")
     if image.shape != bold.shape[:3] or not _same_places(image.affine, bold.affine, image.shape):
         both = f"{_grid_text(image)} against {_grid_text(bold)} of {bold.name}"
         if _same_grid_turned(image, bold):
@@ -367,7 +369,8 @@ def _estimated(
     responses = np.empty((sum(map(len, tables)), len(grid)), np.float32)
     first = 0
     for image, table in zip(images, tables, strict=True):
-        responses[first : first + len(table)] = read_series(image, grid.ijk)
-        first += len(table)
+        last = first + len(table)
+        read_series(image, grid.ijk, into=responses[first:last])
+        first = last
     trials = pd.concat(tables, ignore_index=True)
     return only_usable(responses, varies(responses), trials, grid, subject=subject, source=source)
