@@ -15,13 +15,14 @@ N_RUNS, N_SCANS = 12, 121
 LABELS_LATE = 4.0
 
 
-def haxby_recording(data: Path, estimate: str = "window") -> Recording:
+def haxby_recording(data: Path, estimate: str = "window", **options: object) -> Recording:
     """Eight categories in blocks of nine volumes, twelve runs, 530 voxels of one slice.
 
     ``"window"``: one trial per block (96), the mean of the nine volumes that carry its label. ``"lsa"``, ``"lss"``:
     one coefficient per block. ``"volumes"``: one row per volume that carries a label (864), nothing shifted or
     averaged: the labels are late by the delay of the haemodynamics already. All have the columns stimulus (category),
-    run (1 .. 12), session (1), block (0 .. 95, distinct over runs).
+    run (1 .. 12), session (1), block (0 .. 95, distinct over runs). `options` go to :func:`read_nifti`; in windows,
+    ``drift_model="polynomial"`` takes the trend of each run out, and categories are told apart better.
     """
     folder = data / "haxby_slice"
     whole, mask = nibabel.load(folder / "bold.nii.gz"), nibabel.load(folder / "mask.nii.gz")
@@ -34,6 +35,7 @@ def haxby_recording(data: Path, estimate: str = "window") -> Recording:
     return read_nifti(
         haxby_runs(data), haxby_events(data), subject="haxby", mask=mask, estimate=estimate, label_column="stimulus",
         delay=LABELS_LATE,
+        **options,
     )  # fmt: skip
 
 
