@@ -7,6 +7,8 @@ from affectome.neural.encoding._encode import encode
 from affectome.neural.encoding._encoder import VoxelwiseEncoder
 from affectome.neural.encoding._io import read_encoding, write_encoding
 from affectome.neural.encoding._paired import EncodingDifference, WinnerMap, compare_encodings, winner_map
+from affectome.neural.encoding._partition import UniqueVariance, VariancePartition, partition_variance, unique_variance
+from affectome.neural.encoding._product_measure import ProductMeasure, product_measure
 from affectome.neural.encoding._region_scores import region_scores, region_tests
 from affectome.neural.encoding._result import Encoding, FoldModel
 from affectome.neural.encoding._significance import Significance, encoding_significance
@@ -18,7 +20,10 @@ __all__ = [
     "Encoding",
     "EncodingDifference",
     "FoldModel",
+    "ProductMeasure",
     "Significance",
+    "UniqueVariance",
+    "VariancePartition",
     "VoxelwiseEncoder",
     "WeightComponents",
     "WinnerMap",
@@ -28,10 +33,13 @@ __all__ = [
     "encode",
     "encoding_significance",
     "join_spaces",
+    "partition_variance",
+    "product_measure",
     "read_control",
     "read_encoding",
     "region_scores",
     "region_tests",
+    "unique_variance",
     "weight_components",
     "winner_map",
     "write_encoding",

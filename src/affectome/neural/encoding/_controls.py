@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from affectome.embedding import read_weights
 from affectome.errors import InputError
 from affectome.spaces import align, as_space, read_space, rows_for
 
@@ -59,6 +58,8 @@ def read_control(path: str | os.PathLike[str], ids: Sequence[str] | None = None)
         return space if ids is None else rows_for(space, [str(name) for name in ids], name=str(source))
     if ids is None:
         raise InputError("is an array and has no stimulus ids", source=source, remedy="give the ids of its rows")
+    from affectome.embedding import read_weights
+
     space = read_weights(source, ids=[str(name) for name in ids], rows="stimuli").to_space()
     return space.set_axis([f"feature {k}" for k in range(1, space.shape[1] + 1)], axis=1)
 

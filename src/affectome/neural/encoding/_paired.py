@@ -14,7 +14,9 @@ from affectome._progress import Progress, silent
 from affectome._resampling import check_level, false_discovery_rate
 from affectome.errors import InputError
 from affectome.neural.encoding._result import Encoding
+from affectome.neural.encoding._run_correlations import centre_folds, run_correlations
 from affectome.neural.encoding._run_sums import (
+    FITTING_BOUND,
     Floats,
     RunLayout,
     check_same_trials,
@@ -23,6 +25,7 @@ from affectome.neural.encoding._run_sums import (
     region_masks,
     run_layout,
     run_variance,
+    variance_parts,
     voxel_batches,
 )
 from affectome.neural.recordings import Recording
@@ -286,9 +289,11 @@ def _paired_correlations(
     y = recording.responses[layout.rows, voxels].astype(np.float64)
     predicted = [fold_predictions(encoding, layout, voxels) for encoding in (first, second)]
     own = [layout.own(by_fold) for by_fold in predicted]
-    y, *own = (_centre_folds(values, layout) for values in (y, *own))
-    pairs = [_correlations(_run_moments(y, held_out, layout), layout.run_fold) for held_out in own]
-    value, without = (np.stack(part) for part in zip(*pairs, strict=True))
+    flat = np.ptp(y, axis=0) == 0
+    y, *own = (centre_folds(values, layout) for values in (y, *own))
+    pairs = [run_correlations(y, held_out, [held_out], layout) for held_out in own]
+    value, without = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    value[:, flat] = np.nan
     products = [(held_out**2).sum(axis=0) for held_out in own]
     spread_y = (y**2).sum(axis=0)
     residual = y.copy()
@@ -300,45 +305,6 @@ def _paired_correlations(
         with np.errstate(invalid="ignore", divide="ignore"):
             moved.append(r + layout.drift(by_fold, residual) / np.sqrt(spread_y * square))
     return _Pair(value, without, np.stack(moved))
-
-
-def _centre_folds(values: Floats, layout: RunLayout) -> Floats:
-    """Values less the mean of their fold."""
-    centred = np.empty_like(values)
-    for fold in range(layout.fold.max() + 1):
-        held_out = layout.fold == fold
-        centred[held_out] = values[held_out] - values[held_out].mean(axis=0)
-    return centred
-
-
-def _run_moments(y: Floats, x: Floats, layout: RunLayout) -> Floats:
-    """Per run: trials, sums of y, x, y², x², y x; (6, n_runs, V)."""
-    return np.stack([layout.sums(part) for part in (np.ones_like(y), y, x, y**2, x**2, y * x)])
-
-
-def _correlations(moments: Floats, run_fold: NDArray[np.intp]) -> tuple[Floats, Floats]:
-    """Pearson r within folds, (V,), and with each run left out, (n_runs, V)."""
-    folds = np.stack([moments[:, run_fold == fold].sum(axis=1) for fold in range(run_fold.max() + 1)], axis=1)
-    centred = _centred(folds)  # (3, n_folds, V)
-    whole = centred.sum(axis=1)
-    left = whole[:, None] - centred[:, run_fold] + _centred(folds[:, run_fold] - moments)
-    scale = folds[3:5].sum(axis=1)
-    return _ratio(whole, scale), _ratio(left, scale[:, None])
-
-
-def _centred(moments: Floats) -> Floats:
-    """Sums of squares of y and x and of their product, about their means; (3, ...). Nothing where no trial is left."""
-    n, y, x, yy, xx, yx = moments
-    count = np.maximum(n, 1.0)
-    return np.where(n > 0.5, np.stack([yy - y**2 / count, xx - x**2 / count, yx - y * x / count]), 0.0)
-
-
-def _ratio(centred: Floats, scale: Floats) -> Floats:
-    """Correlation; NaN where y or x varies by no more than rounding."""
-    flat = (centred[:2] <= _ROUNDING * scale).any(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        r: Floats = np.where(flat, np.nan, centred[2] / np.sqrt(centred[0] * centred[1]))
-    return r
 
 
 def _voxel_table(pair: _Pair, level: float) -> pd.DataFrame:
@@ -368,15 +334,23 @@ class _ScatterSums:
 
     def add(self, pair: _Pair, inside: NDArray[np.bool_]) -> None:
         variants = pair.variants
-        known: NDArray[np.bool_] = np.isfinite(variants).all(axis=(0, 1))
+        known = np.asarray(np.isfinite(variants).all(axis=(0, 1)))
         chosen = (inside & known[:, None])[known].astype(np.float64)  # (V, n_regions)
         y, x = variants[:, :, known]
         self.sums += np.stack([part @ chosen for part in (np.ones_like(y), y, x, y**2, x**2, y * x)])
-        value, without, moved = np.split(y - x, [1, 1 + self.n_runs])
+        self.above += self._above(y - x) @ chosen
+
+    def _above(self, variants: Floats) -> Floats:
+        """Whether the difference lies above 0 (1/2: at 0), as it is and in every draw; (1 + n_draws, V)."""
         m = self.n_runs
-        steps = np.concatenate([np.sqrt((m - 1) / m) * (without - without.mean(axis=0)), moved - value])
-        drawn = np.concatenate([value, value + self.signs @ steps])
-        self.above += ((drawn > _ROUNDING) + 0.5 * (np.abs(drawn) <= _ROUNDING)) @ chosen
+        value, without, moved = variants[0], variants[1 : 1 + m], variants[1 + m :]
+        jackknife, fitting = variance_parts(without, moved.reshape(m, self.n_folds, -1), value)
+        with np.errstate(invalid="ignore", divide="ignore"):  # as in run_variance
+            bound = np.sqrt(np.minimum(1.0, np.nan_to_num(FITTING_BOUND * jackknife / fitting, nan=1.0)))
+        steps = np.concatenate([np.sqrt((m - 1) / m) * (without - without.mean(axis=0)), (moved - value) * bound])
+        drawn = np.concatenate([value[None], value + self.signs @ steps])
+        above: Floats = (drawn > _ROUNDING) + 0.5 * (np.abs(drawn) <= _ROUNDING)
+        return above
 
     def table(self, names: pd.Index, level: float) -> pd.DataFrame:
         n, y, x = self.sums[:3]

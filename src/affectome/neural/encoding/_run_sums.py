@@ -16,16 +16,19 @@ from affectome.neural.encoding._result import Encoding
 from affectome.neural.recordings import Recording
 
 __all__ = [
+    "FITTING_BOUND",
     "MINIMUM_RUNS",
+    "Estimates",
     "RunLayout",
     "check_same_trials",
     "fold_predictions",
     "RegionMeans",
     "half_width",
-    "one_sided_p",
     "region_masks",
     "run_layout",
     "run_variance",
+    "training_means",
+    "variance_parts",
     "voxel_batches",
 ]
 
@@ -33,6 +36,8 @@ Floats = NDArray[np.float64]
 
 #: Runs below which their spread says too little about itself.
 MINIMUM_RUNS = 5
+#: The noise of fitting counts for no more than this much of the jackknife's variance.
+FITTING_BOUND = 1.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,18 +154,29 @@ def fold_predictions(encoding: Encoding, layout: RunLayout, voxels: slice) -> Fl
     return np.stack([model.predict(design, voxels) for model in encoding.models]).astype(np.float64)
 
 
+def training_means(encoding: Encoding) -> Floats:
+    """Mean response (n_folds, n_voxels) of the trials that the model of each fold was trained on."""
+    first = [int(np.argmax(encoding.fold == fold)) for fold in range(len(encoding.models))]
+    return encoding.baseline()[first].astype(np.float64)
+
+
 def run_variance(without: Floats, moved: Floats, value: Floats) -> Floats:
     r"""Variance of a statistic of held-out predictions, over runs and over the noise of the fits.
 
-    .. math:: \frac{m - 1}{m} \sum_j (\theta_{-j} - \bar\theta)^2 + \sum_{r, f} (\theta_{rf} - \theta)^2
+    .. math:: J + \min(F, 1.5 J), \quad J = \frac{m - 1}{m} \sum_j (\theta_{-j} - \bar\theta)^2, \quad
+              F = \sum_{r, f} (\theta_{rf} - \theta)^2
 
-    The first part is the delete-one-run jackknife with the fitted models held fixed. It sees half of the variance
-    where a space predicts little: the noise of a run enters twice, where the run is predicted and where it trains the
-    models of the other folds, so that the errors of different folds are correlated (for p features and nothing to
-    find, the sum over folds f != g of s_f . s_g, in which every product stands twice, while the jackknife takes all
-    of them for independent). The second part puts the other half back. How far the noise of fitting moves the
-    predictions of a run is seen in how the models of the folds differ: theta_rf is the statistic with run r
-    predicted by its own model moved as far as the model of fold f lies from the mean model.
+    J is the delete-one-run jackknife with the fitted models held fixed. It sees half of the variance where a space
+    predicts little: the noise of a run enters twice, where the run is predicted and where it trains the models of the
+    other folds, so that the errors of different folds are correlated (for p features and nothing to find, the sum over
+    folds f != g of s_f . s_g, in which every product stands twice, while the jackknife takes all of them for
+    independent). F puts the other half back. How far the noise of fitting moves the predictions of a run is seen in how
+    the models of the folds differ: theta_rf is the statistic with run r predicted by its own model moved as far as the
+    model of fold f lies from the mean model.
+
+    What F measures, the products of residuals and fitting noise, is also a part of J, so that F exceeds J only by its
+    own noise, or where the folds chose different penalties: those move models by leaps, which a jackknife over folds
+    overrates. Hence the bound, half as large again as J.
 
     Parameters
     ----------
@@ -170,10 +186,16 @@ def run_variance(without: Floats, moved: Floats, value: Floats) -> Floats:
         The statistic with the predictions of each run moved.
     value : array of shape (...)
     """
+    jackknife, fitting = variance_parts(without, moved, value)
+    variance: Floats = jackknife + np.minimum(fitting, FITTING_BOUND * jackknife)
+    return variance
+
+
+def variance_parts(without: Floats, moved: Floats, value: Floats) -> tuple[Floats, Floats]:
+    """J and F of :func:`run_variance`."""
     m = len(without)
     jackknife = (m - 1) / m * ((without - without.mean(axis=0)) ** 2).sum(axis=0)
-    variance: Floats = jackknife + ((moved - value) ** 2).sum(axis=(0, 1))
-    return variance
+    return jackknife, ((moved - value) ** 2).sum(axis=(0, 1))
 
 
 def half_width(variance: Floats, n_runs: int, level: float) -> Floats:
@@ -210,6 +232,34 @@ def region_masks(recording: Recording, mask: NDArray[np.bool_] | None) -> pd.Dat
     return pd.DataFrame({"all": chosen, **{name: roi & chosen for name, roi in recording.rois.items()}})
 
 
+@dataclass(frozen=True, eq=False)
+class Estimates:
+    """Statistics over runs, each (n_statistics, ...).
+
+    Attributes
+    ----------
+    value, se, low, high : arrays
+        The interval is a t interval with n_runs - 1 degrees of freedom.
+    p : array
+        One-sided, of a value above 0, by the same t; 1 where nothing varies and the value is not above 0.
+    """
+
+    value: Floats
+    se: Floats
+    low: Floats
+    high: Floats
+    p: Floats
+
+    @classmethod
+    def over_runs(cls, value: Floats, variance: Floats, n_runs: int, level: float) -> Estimates:
+        """From the values and their variances, see :func:`run_variance`."""
+        se, reach = np.sqrt(variance), half_width(variance, n_runs, level)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            t = np.where(se > 0, value / se, np.where(value > 0, np.inf, -np.inf))
+        p = np.where(np.isnan(value), np.nan, stats.t.sf(t, n_runs - 1))
+        return cls(value, se, value - reach, value + reach, p)
+
+
 class RegionMeans:
     """Means over the voxels of every region of several statistics, with intervals that know the voxels to be dependent.
 
@@ -234,7 +284,7 @@ class RegionMeans:
         inside : bool array of shape (n_voxels, n_regions)
         """
         variants = np.concatenate([value[:, None], without, moved.reshape(len(value), -1, value.shape[1])], axis=1)
-        known: NDArray[np.bool_] = np.isfinite(variants).all(axis=(0, 1))
+        known = np.asarray(np.isfinite(variants).all(axis=(0, 1)))
         chosen = inside[known].astype(np.float64)
         self.sums += variants[:, :, known] @ chosen
         self.negative += (value[:, known] < 0) @ chosen
@@ -247,11 +297,3 @@ class RegionMeans:
         without = np.moveaxis(means[:, 1 : 1 + self.n_runs], 1, 0)
         moved = means[:, 1 + self.n_runs :].reshape(len(means), self.n_runs, self.n_folds, -1)
         return means[:, 0], run_variance(without, np.moveaxis(moved, 0, 2), means[:, 0]), negative
-
-
-def one_sided_p(value: Floats, variance: Floats, n_runs: int) -> Floats:
-    """P of a value above 0: t with n_runs - 1 degrees of freedom; 1 where nothing varies and the value is not above."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        t = np.where(variance > 0, value / np.sqrt(variance), np.where(value > 0, np.inf, -np.inf))
-    p: Floats = np.where(np.isnan(value), np.nan, stats.t.sf(t, n_runs - 1))
-    return p
