@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import optimize, special, stats
+from scipy import special, stats
 
 from affectome._resampling import check_level, false_discovery_rate
 from affectome._tables import cut_short
@@ -132,7 +132,6 @@ def compare_group(
     """
     check_level(level)
     _check_table(scores, ("subject", "region", "space", "r"), "the table of scores")
-    values = scores.pivot(index="subject", columns=["region", "space"], values="r")
     regions, spaces, subjects = (list(dict.fromkeys(scores[name])) for name in ("region", "space", "subject"))
     if reference not in spaces:
         raise InputError(f"there are no scores of the space '{reference}'", remedy=f"choose among {cut_short(spaces)}")
@@ -142,9 +141,9 @@ def compare_group(
     if not others:
         raise InputError("there is no space beside the reference", remedy="give the scores of at least two spaces")
     pairs = pd.MultiIndex.from_product([regions, others], names=["region", "space"])
-    differences = np.stack(
-        [_column(values, region, reference) - _column(values, region, space) for region, space in pairs], axis=1
-    )
+    values = _wide(scores, "r", regions, [reference, *others]).to_numpy(np.float64)
+    by_space = values.reshape(len(subjects), len(regions), len(spaces))
+    differences = (by_space[:, :, :1] - by_space[:, :, 1:]).reshape(len(subjects), len(pairs))
     comparisons = pairs.to_frame(index=False).assign(reference=reference)
     comparisons = comparisons.assign(**_described(differences, level, n_flips, seed))
     if tests is not None:
@@ -180,11 +179,10 @@ def _check_table(table: pd.DataFrame, needed: tuple[str, ...], what: str) -> Non
         )
 
 
-def _column(values: pd.DataFrame, region: str, space: str) -> Floats:
-    """One value per person; NaN where a person has none."""
-    if (region, space) not in values.columns:
-        return np.full(len(values), np.nan)
-    return values[(region, space)].to_numpy(np.float64)
+def _wide(table: pd.DataFrame, column: str, regions: list[str], spaces: list[str]) -> pd.DataFrame:
+    """One row per person, one column per region and space; NaN where a person has none."""
+    cells = pd.MultiIndex.from_product([regions, spaces], names=["region", "space"])
+    return table.pivot(index="subject", columns=["region", "space"], values=column).reindex(columns=cells)
 
 
 def _described(differences: Floats, level: float, n_flips: int, seed: int) -> dict[str, Any]:
@@ -230,28 +228,14 @@ def _flipped(differences: Floats, n_flips: int, seed: int) -> tuple[Floats, Floa
 def _effect_size(t: Floats, n: NDArray[np.intp], level: float) -> tuple[Floats, Floats, Floats]:
     """Hedges' dz of paired differences, and the ends of the interval of the population's dz by the noncentral t."""
     dz, low, high = np.full((3, len(t)), np.nan)
-    for place in np.flatnonzero(np.isfinite(t)):
-        freedom, root = n[place] - 1, np.sqrt(n[place])
-        if freedom > 1:  # the bias of a ratio with one degree of freedom is infinite
-            log_factor = special.gammaln(freedom / 2) - special.gammaln((freedom - 1) / 2)
-            dz[place] = t[place] / root * np.exp(log_factor) / np.sqrt(freedom / 2)
-        low[place] = _noncentrality(t[place], freedom, (1 + level) / 2) / root
-        high[place] = _noncentrality(t[place], freedom, (1 - level) / 2) / root
+    known = np.isfinite(t)
+    freedom, root = n[known] - 1.0, np.sqrt(n[known])
+    # With one degree of freedom the bias of the ratio is infinite.
+    factor = np.exp(special.gammaln(freedom / 2) - special.gammaln((freedom - 1) / 2)) / np.sqrt(freedom / 2)
+    dz[known] = np.where(freedom > 1, t[known] / root * factor, np.nan)
+    low[known] = special.nctdtrinc(freedom, (1 + level) / 2, t[known]) / root
+    high[known] = special.nctdtrinc(freedom, (1 - level) / 2, t[known]) / root
     return dz, low, high
-
-
-def _noncentrality(t: float, freedom: int, probability: float) -> float:
-    """The noncentrality at which a noncentral t falls below the observed one with this probability."""
-
-    def excess(centre: float) -> float:
-        return float(special.nctdtr(freedom, centre, t)) - probability
-
-    width = 1.0
-    while excess(t - width) < 0 or excess(t + width) > 0:
-        width *= 2
-        if width > 1e4:
-            return np.nan
-    return float(optimize.brentq(excess, t - width, t + width, xtol=1e-10))
 
 
 def _prevalences(tests: pd.DataFrame, pairs: pd.MultiIndex, alpha: float, level: float) -> dict[str, Any]:
@@ -291,8 +275,8 @@ def _regions(
     scores: pd.DataFrame, regions: list[str], spaces: list[str], comparisons: pd.DataFrame, alpha: float, level: float
 ) -> pd.DataFrame:
     """Mean over people of every region and space, and in how many people the space predicts it."""
-    cells = pd.MultiIndex.from_product([regions, spaces], names=["region", "space"])
-    values = scores.pivot(index="subject", columns=["region", "space"], values="r").reindex(columns=cells)
+    values = _wide(scores, "r", regions, spaces)
+    cells = values.columns
     n = values.notna().sum(axis=0).to_numpy()
     mean, sd = _mean_sd(values.to_numpy(np.float64))
     reach = stats.t.ppf((1 + level) / 2, np.maximum(n - 1, 1)) * sd / np.sqrt(np.maximum(n, 1))
@@ -302,7 +286,7 @@ def _regions(
     )
     if "p" not in scores.columns:
         return table
-    p = scores.pivot(index="subject", columns=["region", "space"], values="p").reindex(columns=cells)
+    p = _wide(scores, "p", regions, spaces)
     tested = p.notna().sum(axis=0).to_numpy()
     found = _counted((p <= alpha).sum(axis=0).to_numpy(), tested, alpha, level)
     return table.assign(
