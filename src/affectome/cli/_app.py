@@ -20,6 +20,7 @@ from affectome.cli import (
     _embed_reproducibility,
     _embed_select,
     _interpret,
+    _neural,
     _stimuli,
     _study,
     _triplets,
@@ -30,7 +31,7 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="affectome",
-    help="Map affective geometry: odd-one-out judgements, the space behind them, what it means.",
+    help="Map affective geometry: odd-one-out judgements, the space behind them, its meaning, its place in the brain.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -49,6 +50,7 @@ _embed.group.command("select")(_embed_select.select)
 app.add_typer(_embed.group, name="embed")
 app.add_typer(_behavior.group, name="behavior")
 app.add_typer(_interpret.group, name="interpret")
+app.add_typer(_neural.group, name="neural")
 
 
 def _print_version(asked: bool) -> None:
@@ -63,7 +65,7 @@ def _root(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
     ] = False,
 ) -> None:
-    """Map affective geometry: odd-one-out judgements, the space behind them, what it means."""
+    """Map affective geometry: odd-one-out judgements, the space behind them, its meaning, its place in the brain."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -34,8 +34,12 @@ __all__ = [
     "Quiet",
     "command",
     "expanded",
+    "files_by_name",
+    "interval",
+    "left_out_ids",
     "listed_ids",
     "null_if_undefined",
+    "number",
     "print_json",
     "records",
     "stage_progress",
@@ -134,6 +138,31 @@ def listed_ids(path: Path) -> list[str]:
         raise InputError("holds no ids", source=path, remedy="give one id a line")
     check_unique(ids, source=path)
     return ids
+
+
+def left_out_ids(path: Path | None) -> tuple[str, ...]:
+    """The ids of a file of those to leave out; none without one."""
+    return () if path is None else tuple(listed_ids(path))
+
+
+def files_by_name(what: str, names: list[str], paths: list[Path], *, remedy: str) -> dict[str, Path]:
+    """Files by their names, which must differ."""
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"two {what} are called '{twice}'", remedy=remedy)
+    return dict(zip(names, paths, strict=True))
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number, or a word where it is not defined."""
+    return "undefined" if value is None else f"{value:.{digits}f}"
+
+
+def interval(value: float | None, low: float | None, high: float | None) -> str:
+    """A value with its interval, where it has one."""
+    if low is None or high is None:
+        return f"{number(value)} (no interval)"
+    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def _complain(text: str) -> None:

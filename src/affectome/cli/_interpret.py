@@ -15,7 +15,11 @@ from affectome.cli._common import (
     Quiet,
     command,
     expanded,
+    files_by_name,
+    interval,
+    left_out_ids,
     listed_ids,
+    number,
     print_json,
     stage_progress,
     start_logging,
@@ -123,7 +127,7 @@ def run(
         dimensions=dimensions,
         terms=terms,
         stimuli=stimuli,
-        excluded=_ids(exclude),
+        excluded=left_out_ids(exclude),
         circular=_circular(circular, named),
         judge=judge,
         blur=_blurred(blur),
@@ -186,7 +190,7 @@ def compare(
         out=out,
         categories=categories,
         dimensions=dimensions,
-        excluded=_ids(exclude),
+        excluded=left_out_ids(exclude),
         circular=_circular(circular, named),
         only=_listed(only),
         metrics=_metrics(metric or [], named),
@@ -203,22 +207,14 @@ def compare(
 def _named(spaces: list[str]) -> dict[str, Path]:
     """Spaces by the names of their files."""
     paths = expanded(spaces, ".parquet")
-    return _by_name("spaces", [path.stem for path in paths], paths, remedy="rename one of the files")
+    return files_by_name("spaces", [path.stem for path in paths], paths, remedy="rename one of the files")
 
 
 def _families(ratings: list[str]) -> dict[str, Path]:
     """Rating tables by name: NAME=FILE, or the name of the file."""
     split = [_pair(text) if not Path(text).exists() else (None, text) for text in ratings]
     names, paths = [name or Path(file).stem for name, file in split], [Path(file) for _, file in split]
-    return _by_name("tables of ratings", names, paths, remedy="write NAME=FILE for one of them")
-
-
-def _by_name(what: str, names: list[str], paths: list[Path], *, remedy: str) -> dict[str, Path]:
-    """Files by their names, which must differ."""
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise InputError(f"two {what} are called '{twice}'", remedy=remedy)
-    return dict(zip(names, paths, strict=True))
+    return files_by_name("tables of ratings", names, paths, remedy="write NAME=FILE for one of them")
 
 
 def _pair(text: str) -> tuple[str | None, str]:
@@ -257,10 +253,6 @@ def _metrics(texts: list[str], spaces: Mapping[str, Path]) -> dict[str, Any]:
 
 def _listed(only: str | None) -> tuple[str, ...]:
     return () if only is None else tuple(part.strip() for part in only.split(",") if part.strip())
-
-
-def _ids(path: Path | None) -> tuple[str, ...]:
-    return () if path is None else tuple(listed_ids(path))
 
 
 def _blurred(text: str) -> Any:
@@ -319,7 +311,7 @@ def _categories(part: Mapping[str, Any]) -> str:
 
 def _classified(space: str, part: Mapping[str, Any]) -> str:
     told = [
-        f"{_interval(score)} of {categories} categories, balanced {_number(score['balanced'])}, p = {score['p']:.3g}"
+        f"{_interval(score)} of {categories} categories, balanced {number(score['balanced'])}, p = {score['p']:.3g}"
         for categories, score in part["centroid"].items()
     ]
     circular = " (circular: the choices were made from these categories)" if part["circular"] else ""
@@ -331,7 +323,7 @@ def _gradients(part: Mapping[str, Any]) -> str:
     return (
         f"Between categories: {verdicts['gradient']} pairs bridged by a gradient, {verdicts['gap']} with a gap, "
         f"{verdicts['mixed']} mixed, {verdicts['undecided']} undecided "
-        f"(r within categories {_number(part['r'])}, p = {_number(part['p'])})."
+        f"(r within categories {number(part['r'])}, p = {number(part['p'])})."
     )
 
 
@@ -340,20 +332,12 @@ def _graph(part: Mapping[str, Any]) -> str:
         return "Affective graph: no two components are linked."
     return (
         f"Affective graph: {part['n_edges']} links, {part['n_clusters']} clusters, "
-        f"modularity {_number(part['modularity'])}."
+        f"modularity {number(part['modularity'])}."
     )
 
 
-def _number(value: float | None, digits: int = 3) -> str:
-    """A number, or a word where it is not defined."""
-    return "undefined" if value is None else f"{value:.{digits}f}"
-
-
 def _interval(part: Mapping[str, Any]) -> str:
-    """A value with its interval, where it has one."""
-    if part["ci_low"] is None or part["ci_high"] is None:
-        return f"{_number(part['value'])} (no interval)"
-    return f"{part['value']:.3f} [{part['ci_low']:.3f}, {part['ci_high']:.3f}]"
+    return interval(part["value"], part["ci_low"], part["ci_high"])
 
 
 def _clusters(part: Mapping[str, Any]) -> str:
@@ -367,7 +351,7 @@ def _lacking(part: Mapping[str, Any]) -> str:
     from affectome._tables import cut_short
 
     if "lacking" not in part:
-        return f"Ratings predicted from the space: median held-out r {_number(part['median_r_of_ratings'])}."
+        return f"Ratings predicted from the space: median held-out r {number(part['median_r_of_ratings'])}."
     said = [
         f"{space} {len(names)}" + (f" ({cut_short(names, 3)})" if names else "")
         for space, names in part["lacking"].items()

@@ -34,6 +34,7 @@ from affectome.plotting._systems import plot_accuracy, plot_agreement, plot_comp
 from affectome.plotting._types import PUBLISHED_TYPES, plot_component_types, plot_variance_partition
 from affectome.plotting._upset import plot_upset
 from affectome.plotting._voxel_scatter import plot_voxel_scatter
+from affectome.plotting._voxel_values import plot_voxel_values
 from affectome.plotting._word_cloud import PlacedWord, lay_out_words, plot_word_cloud, plot_word_clouds
 
 __all__ = [
@@ -85,6 +86,7 @@ __all__ = [
     "plot_upset",
     "plot_variance_partition",
     "plot_voxel_scatter",
+    "plot_voxel_values",
     "plot_winner_map",
     "plot_word_cloud",
     "plot_word_clouds",

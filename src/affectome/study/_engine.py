@@ -111,6 +111,7 @@ def run_stages(
     *,
     progress: Callable[[str, str], Progress],
     failed: dict[str, InputError] | None = None,
+    earlier: Sequence[StageRecord] = (),
 ) -> list[StageRecord]:
     """Run the stages in order, skipping what is done.
 
@@ -125,13 +126,15 @@ def run_stages(
     failed
         Where given, a stage that its data do not allow is put here with the reason, and the others go on without it
         and without what reads from it; by default the first such stage ends the run.
+    earlier
+        Stages that this run finished already and that these may read from.
 
     Returns
     -------
     list of StageRecord
     """
     digests: dict[Path, str] = {}
-    written: dict[str, str] = {}
+    written = {path: digest for record in earlier for path, digest in record.outputs.items()}
     records = []
     for stage in stages:
         absent = [path for path in stage.reads if path not in written]

@@ -31,10 +31,15 @@ def unseen(name: str, state: str) -> Progress:
     return silent
 
 
-def finish(stages: Sequence[Stage], folder: Path, progress: Callable[[str, str], Progress]) -> Done:
+def finish(
+    stages: Sequence[Stage],
+    folder: Path,
+    progress: Callable[[str, str], Progress],
+    earlier: Sequence[StageRecord] = (),
+) -> Done:
     """Run stages; what their data do not allow is reported, and the others go on."""
     failed: dict[str, InputError] = {}
-    return Done(run_stages(stages, folder, progress=progress, failed=failed), failed)
+    return Done(run_stages(stages, folder, progress=progress, failed=failed, earlier=earlier), failed)
 
 
 def in_processes(

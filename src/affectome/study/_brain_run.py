@@ -1,0 +1,139 @@
+"""Hold spaces against recordings; what is done and unchanged is not done again."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from affectome._files import make_folder, write_json
+from affectome._progress import Progress
+from affectome.errors import InputError
+from affectome.study._brain import Brain, BrainReading
+from affectome.study._brain_stages import encoding_stages, group_stages, partition_stages
+from affectome.study._engine import Stage, StageRecord, locked
+from affectome.study._io import json_value
+from affectome.study._parts import Done, finish, in_processes, unseen
+
+__all__ = ["BrainResult", "compare_brain", "encode_brain"]
+
+
+@dataclass(frozen=True, eq=False)
+class BrainResult:
+    """What was found.
+
+    Attributes
+    ----------
+    results : Path
+        The folder with everything in it.
+    summary : dict
+        What each stage found, by its name; ``encoding.json`` or ``comparison.json`` in the folder holds it too.
+    records : tuple of StageRecord
+        One per stage that ran or was up to date.
+    failed : dict from stage to InputError
+        Stages that the data did not allow.
+    """
+
+    results: Path
+    summary: Mapping[str, Any]
+    records: tuple[StageRecord, ...]
+    failed: Mapping[str, InputError]
+
+
+def encode_brain(
+    asked: Brain, *, n_jobs: int = 1, progress: Callable[[str, str], Progress] | None = None
+) -> BrainResult:
+    """Predict every voxel of every person from every space, test it, and put the people together.
+
+    Parameters
+    ----------
+    asked : Brain
+    n_jobs
+        People at once, each in a process with the memory of a recording; by default one, which uses all cores.
+    progress
+        Called with a stage's name and ``"running"`` or ``"reused"``; returns what it reports to.
+
+    Returns
+    -------
+    BrainResult
+
+    Raises
+    ------
+    InputError
+        For a fault in the files; a person whose data do not allow an analysis is left out and reported in `failed`.
+    EnvironmentFailure
+        When the folder cannot be written or another run holds it.
+    """
+    return _run(asked, "encoding", encoding_stages, group_stages, n_jobs, progress or unseen)
+
+
+def compare_brain(
+    asked: Brain, *, n_jobs: int = 1, progress: Callable[[str, str], Progress] | None = None
+) -> BrainResult:
+    """Cut what spaces explain of every person into what is unique and what is shared, and beyond controls.
+
+    Parameters, result and faults are those of :func:`encode_brain`.
+    """
+    if len(asked.spaces) < 2 and not asked.controls:
+        raise InputError("there is nothing to compare", remedy="name two spaces, or one and a control")
+    return _run(asked, "comparison", partition_stages, lambda reading: [], n_jobs, progress or unseen)
+
+
+def _run(
+    asked: Brain,
+    kind: str,
+    of_person: Callable[[BrainReading, str], list[Stage]],
+    of_all: Callable[[BrainReading], list[Stage]],
+    n_jobs: int,
+    progress: Callable[[str, str], Progress],
+) -> BrainResult:
+    with locked(make_folder(asked.out)):
+        if n_jobs > 1 and len(asked.recordings) > 1:
+            _each_in_a_process(asked, of_person, n_jobs, progress)
+        reading = BrainReading(asked)
+        done = finish([stage for who in asked.recordings for stage in of_person(reading, who)], asked.out, progress)
+        records, failed = list(done.records), dict(done.failed)
+        whole = {who: asked.recordings[who] for who in asked.recordings if not _has_failed(who, failed)}
+        if whole:  # the others are a group without those whose data do not allow it
+            together = of_all(BrainReading(replace(asked, recordings=whole)))
+            done = finish(together, asked.out, progress, records)
+            records, failed = [*records, *done.records], {**failed, **done.failed}
+        summary = {record.name: record.summary for record in records}
+        left_out = {name: str(error) for name, error in failed.items()}
+        write_json(asked.out / f"{kind}.json", {"settings": _settings(asked), "found": summary, "left_out": left_out})
+    return BrainResult(asked.out, summary, tuple(records), failed)
+
+
+def _has_failed(who: str, failed: Mapping[str, InputError]) -> bool:
+    return any(name.split("/")[1:2] == [who] for name in failed)
+
+
+def _each_in_a_process(
+    asked: Brain,
+    of_person: Callable[[BrainReading, str], list[Stage]],
+    n_jobs: int,
+    progress: Callable[[str, str], Progress],
+) -> None:
+    """People side by side; the run that follows finds their stages done."""
+    parts = {who: (replace(asked, recordings={who: source}), of_person) for who, source in asked.recordings.items()}
+    in_processes(_person_alone, parts, min(n_jobs, os.cpu_count() or 1), progress)
+
+
+def _person_alone(
+    part: tuple[Brain, Callable[[BrainReading, str], list[Stage]]], progress: Callable[[str, str], Progress]
+) -> Done:
+    asked, of_person = part
+    return finish(of_person(BrainReading(asked), next(iter(asked.recordings))), asked.out, progress)
+
+
+def _settings(asked: Brain) -> dict[str, Any]:
+    """Everything that was asked for, as JSON values."""
+    from affectome import __version__
+
+    software = {"affectome": __version__, "python": sys.version.split()[0]}
+    given = {name: value for name, value in vars(asked).items() if name not in ("recordings", "made_here")}
+    people = {who: [str(path) for path in source.files()] for who, source in asked.recordings.items()}
+    return {**{name: json_value(value) for name, value in given.items()}, "recordings": people, "software": software}
