@@ -109,9 +109,29 @@ def test_a_group_has_no_subject_and_a_native_space_no_space(tmp_path, record):
     assert map_facts(native)["Space"] == "native"
 
 
-def test_the_same_map_is_the_same_file(tmp_path):
-    written = [write_map(tmp_path / name, grid(), np.arange(40), **SAID) for name in ("a", "b")]
-    assert written[0].read_bytes() == written[1].read_bytes()
+def test_the_same_map_is_the_same_file_whenever_it_is_written(tmp_path, monkeypatch):
+    written = []
+    for name, now in (("a", 1e9), ("b", 1.5e9)):
+        monkeypatch.setattr("time.time", lambda now=now: now)
+        written.append(write_map(tmp_path / name, grid(), np.arange(40), **SAID).read_bytes())
+    assert written[0] == written[1]
+
+
+def test_a_disk_that_fills_between_the_hemispheres_keeps_the_old_pair(tmp_path, monkeypatch):
+    path = write_map(tmp_path, MESH, np.ones(6), **SAID)
+    whole, calls = Path.write_bytes, []
+
+    def filling(self, content):
+        calls.append(self)
+        if len(calls) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return whole(self, content)
+
+    monkeypatch.setattr(Path, "write_bytes", filling)
+    with pytest.raises(EnvironmentFailure, match="No space left"):
+        write_map(tmp_path, MESH, np.zeros(6), **SAID)
+    assert np.array_equal(read_map(path, MESH), np.ones(6))
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 def orientations():
@@ -242,7 +262,9 @@ def test_a_map_of_other_voxels_is_refused(tmp_path, record):
     path = write_map(tmp_path, grid(), np.ones(40), **SAID)
     other = AFFINE.copy()
     other[0] *= -1
-    for geometry in (grid(other), VolumeGrid(grid().ijk, AFFINE, (8, 6, 5))):
+    moved = AFFINE.copy()
+    moved[:3, 3] += AFFINE[:3, 0]  # the same voxels, counted from another corner
+    for geometry in (grid(other), grid(moved), VolumeGrid(grid().ijk, AFFINE, (8, 6, 5))):
         with pytest.raises(InputError, match="has another grid than the recording"):
             read_map(path, geometry)
     surface = write_map(tmp_path, MESH, np.ones(6), **SAID)

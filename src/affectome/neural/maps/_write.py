@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -255,18 +256,17 @@ def _write_surfaces(
 
     names = [str(entities["statistic"])] if labels is None else labels
     sides = [mesh.hemispheres(values) for values in np.atleast_2d(maps)]
-    paths = []
-    for k, (letter, structure) in enumerate((("L", "CortexLeft"), ("R", "CortexRight"))):
-        image = nibabel.GiftiImage(meta=GiftiMetaData(AnatomicalStructurePrimary=structure))
-        for name, side in zip(names, sides, strict=True):
-            meta = GiftiMetaData(Name=name)
-            image.add_gifti_data_array(
-                GiftiDataArray(side[k], intent="NIFTI_INTENT_NONE", datatype="float32", meta=meta)
-            )
-        path = folder / f"{map_stem(hemisphere=letter, **entities)}.func.gii"
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(image.to_bytes())
-        paths.append(path)
+    paths = [folder / f"{map_stem(hemisphere=letter, **entities)}.func.gii" for letter in "LR"]
+    with ExitStack() as files:  # neither hemisphere is renamed before both are written
+        temporary = [files.enter_context(atomic_path(path)) for path in paths]
+        for k, structure in enumerate(("CortexLeft", "CortexRight")):
+            image = nibabel.GiftiImage(meta=GiftiMetaData(AnatomicalStructurePrimary=structure))
+            for name, side in zip(names, sides, strict=True):
+                meta = GiftiMetaData(Name=name)
+                image.add_gifti_data_array(
+                    GiftiDataArray(side[k], intent="NIFTI_INTENT_NONE", datatype="float32", meta=meta)
+                )
+            temporary[k].write_bytes(image.to_bytes())
     return paths[0]
 
 
