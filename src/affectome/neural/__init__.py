@@ -1,6 +1,7 @@
 """Does a space predict the brain: recordings, regions, encoding, statistics, maps."""
 
 from affectome.neural.encoding import (
+    ALPHAS,
     ComponentMaps,
     Consistency,
     Encoding,
@@ -89,6 +90,7 @@ from affectome.neural.statistics import (
 )
 
 __all__ = [
+    "ALPHAS",
     "CONFOUND_SETS",
     "HCP_GROUPS",
     "SUBCORTICAL",

@@ -46,29 +46,38 @@ def effective_trials(x: NDArray[np.floating], y: NDArray[np.floating], runs: Arr
     """
     if x.shape != y.shape or x.ndim != 2:
         raise InputError(f"columns of shapes {x.shape} and {y.shape} cannot be paired", remedy="give equal shapes")
-    run = np.asarray(runs)
-    n = len(x)
-    own = [np.flatnonzero(run == number) for number in np.unique(run)]
-    centred_x, centred_y = _centred(x, own), _centred(y, own)
-    spread = (centred_x**2).sum(axis=0) * (centred_y**2).sum(axis=0)
+    number = np.unique(np.asarray(runs), return_inverse=True)[1].reshape(-1)
+    order = np.argsort(number, kind="stable")
+    run, n = number[order], len(x)
+    centred_x, centred_y = _centred(x[order], run), _centred(y[order], run)
+    spread = np.einsum("tv,tv->v", centred_x, centred_x) * np.einsum("tv,tv->v", centred_y, centred_y)
     total = np.zeros(x.shape[1])
-    for lag in range(1, min(max_lag, max(map(len, own)) - 1) + 1):
-        early = np.concatenate([rows[:-lag] for rows in own])
-        late = np.concatenate([rows[lag:] for rows in own])
-        products = [(part[early] * part[late]).sum(axis=0) for part in (centred_x, centred_y)]
-        # Of n_k pairs the mean product, over that of n pairs: each autocorrelation is n / n_k times a ratio of sums.
-        total += n / len(early) * products[0] * products[1]
+    for lag in range(1, min(max_lag, int(np.bincount(run).max()) - 1) + 1):
+        across = np.flatnonzero(run[lag:] != run[:-lag])
+        products = [_lagged(part, lag, across) for part in (centred_x, centred_y)]
+        # Each autocorrelation is the mean of n_k products over that of n squares, so that n / n_k comes twice, and
+        # n_k / n once.
+        total += n / (n - lag - len(across)) * products[0] * products[1]
     with np.errstate(invalid="ignore", divide="ignore"):
         effective: Floats = n / np.maximum(1 + 2 * total / spread, 1.0)
     effective[spread == 0] = np.nan
     return effective
 
 
-def _centred(values: NDArray[np.floating], own: list[NDArray[np.intp]]) -> Floats:
+def _centred(values: NDArray[np.floating], run: NDArray[np.intp]) -> Floats:
+    """Values (n, n_columns), sorted by run, about their run means."""
     centred = values.astype(np.float64)
-    for rows in own:
-        centred[rows] -= centred[rows].mean(axis=0)
+    starts = np.flatnonzero(np.r_[True, run[1:] != run[:-1]])
+    sizes = np.diff(np.r_[starts, len(run)])
+    centred -= np.repeat(np.add.reduceat(centred, starts, axis=0) / sizes[:, None], sizes, axis=0)
     return centred
+
+
+def _lagged(values: Floats, lag: int, across: NDArray[np.intp]) -> Floats:
+    """Sum of the products of values so far apart, but for the pairs that begin at `across`, in different runs."""
+    products: Floats = np.einsum("tv,tv->v", values[:-lag], values[lag:])
+    products -= np.einsum("tv,tv->v", values[across], values[across + lag])
+    return products
 
 
 def correlation_p(r: ArrayLike, n_effective: ArrayLike) -> Floats:
