@@ -141,7 +141,7 @@ class BarLegend:
         return 0.8
 
     def draw(self, figure: Figure, left: float, middle: float, room: float) -> None:
-        height = min(room, 1.6)
+        height = min(room - 0.2, 1.6)  # the outermost numbers reach beyond it
         ax = _axes(figure, left + 0.08, middle - height / 2, 0.11, height)
         bar = figure.colorbar(ScalarMappable(self.norm, self.cmap), cax=ax, extend=self.extend)
         bar.set_label(drawable_lines(self.label))

@@ -185,7 +185,7 @@ def plot_component_consistency(
         ax.set_yticks(y, labels=names)
         ax.set_ylim(len(table) - 0.4, -0.6)
         what = "regions" if result.by == "region" else "voxels"
-        ax.set_xlabel(f"r of maps over {result.places:,} {what}, mean over pairs of {len(result.subjects)} people\n"
+        ax.set_xlabel(f"r of maps over {result.places:,} {what},\nmean over pairs of {len(result.subjects)} people\n"
                       f"({100 * result.level:g}% intervals; identified by chance: {result.chance:.0%})")  # fmt: skip
         if title:
             ax.set_title(drawable_lines(title), loc="left", pad=14)
