@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from affectome._tables import cut_short
 from affectome.errors import InputError
-from affectome.neural.recordings._bdpy_file import BdpyFile, open_bdpy
+from affectome.neural.recordings._bdpy_file import ABSENT, OTHER, BdpyFile, open_bdpy
 from affectome.neural.recordings._check import settle_missing
 from affectome.neural.recordings._grid import grid_from_coordinates
 from affectome.neural.recordings._join import check_same_voxels, join_trials
@@ -90,7 +90,7 @@ def read_bdpy(
 
     Notes
     -----
-    The responses are read in blocks of 8 MB straight into float32; the file is never held as float64, and peak memory
+    The responses are read in blocks of 4 MB straight into float32; the file is never held as float64, and peak memory
     stays below 1.3 times the float32 array (with ``nan="drop voxels"`` and voxels to drop, it is twice the array).
 
     Examples
@@ -188,8 +188,10 @@ def _subject_in_name(source: str) -> str:
 
 def _read_head(path: PathLike, wanted: _Wanted) -> _Head:
     with open_bdpy(path) as file:
-        brain, columns = _brain_columns(file, wanted.voxels)
-        places, regions, singles = _sort_keys(file, brain, columns)
+        codes, numbers = file.metadata(PLACE_KEYS)
+        brain, columns = _brain_columns(file, codes == 1, wanted.voxels)
+        places = {key: values[columns] for key, values in numbers.items()}
+        regions, singles = _sort_keys(file, codes, brain, columns)
         return _Head(
             source=os.fspath(path),
             subject=file.header_text("subject"),
@@ -200,7 +202,9 @@ def _read_head(path: PathLike, wanted: _Wanted) -> _Head:
         )
 
 
-def _brain_columns(file: BdpyFile, voxels: str | None) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _brain_columns(
+    file: BdpyFile, marked: NDArray[np.bool_], voxels: str | None
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """All columns that hold the brain, and those of them to read."""
     present = [key for key in _BRAIN_KEYS if key in file.keys]
     key = voxels or next(iter(present), _BRAIN_KEYS[0])
@@ -210,42 +214,34 @@ def _brain_columns(file: BdpyFile, voxels: str | None) -> tuple[NDArray[np.bool_
             source=file.source,
             remedy=f"name the key with voxels= (it has {cut_short(list(file.keys))})",
         )
-    columns = file.metadata(key) == 1
+    columns = marked[file.keys[key]]
     if not columns.any():
         raise InputError(
             f"the key '{key}' marks no column, so there is no voxel to read",
             source=file.source,
             remedy="choose another key with voxels=",
         )
-    brain = file.metadata(present[0]) == 1 if present else columns
+    brain = marked[file.keys[present[0]]] if present else columns
     return brain | columns, columns
 
 
 def _sort_keys(
-    file: BdpyFile, brain: NDArray[np.bool_], columns: NDArray[np.bool_]
-) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.bool_]], dict[str, int]]:
-    """Places of voxels by key; regions by key; the column of each key that marks a single one beside the brain.
-
-    One key at a time: the whole table can be a third of the responses.
-    """
-    places: dict[str, NDArray[np.float64]] = {}
+    file: BdpyFile, codes: NDArray[np.int8], brain: NDArray[np.bool_], columns: NDArray[np.bool_]
+) -> tuple[dict[str, NDArray[np.bool_]], dict[str, int]]:
+    """Regions by key; the column of each key that marks a single one beside the brain."""
     regions: dict[str, NDArray[np.bool_]] = {}
     singles: dict[str, int] = {}
-    for key in file.keys:
-        if key in _BRAIN_KEYS:
+    for key, row in file.keys.items():
+        if key in _BRAIN_KEYS or key in PLACE_KEYS:
             continue
-        values = file.metadata(key)
-        if key in PLACE_KEYS:
-            places[key] = values[columns]
-            continue
-        marked = np.flatnonzero((values == 1) & ~brain)
+        code = codes[row]
+        marked = np.flatnonzero((code == 1) & ~brain)
         if len(marked) == 1:
             singles[key] = int(marked[0])
-        over_brain = values[brain]
-        flags = np.isnan(over_brain) | (over_brain == 0) | (over_brain == 1)
-        if not len(marked) and flags.all() and not np.isnan(over_brain).all():
-            regions[key] = values[columns] == 1
-    return places, regions, singles
+        over_brain = code[brain]
+        if not len(marked) and (over_brain != OTHER).all() and (over_brain != ABSENT).any():
+            regions[key] = code[columns] == 1
+    return regions, singles
 
 
 def _chosen_regions(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -17,11 +17,14 @@ from affectome._files import unreadable
 from affectome._tables import cut_short
 from affectome.errors import InputError
 
-__all__ = ["GEOMETRY_HEADER", "BdpyFile", "open_bdpy"]
+__all__ = ["ABSENT", "GEOMETRY_HEADER", "OTHER", "BdpyFile", "open_bdpy"]
 
 #: What we add to the header: affine, shape and space as JSON, which the layout has no place for.
 GEOMETRY_HEADER = "affectome_geometry"
-_BLOCK_BYTES = 2**23
+#: Codes of metadata that are neither 0 nor 1: NaN, and any other number.
+ABSENT, OTHER = -1, 2
+_BLOCK_BYTES = 2**22
+_CACHE_BYTES = 2**20  # every chunk is read once, so keeping them is of no use
 
 
 @contextmanager
@@ -48,7 +51,7 @@ def open_bdpy(path: str | os.PathLike[str]) -> Iterator[BdpyFile]:
         remedy = "save it in MATLAB with the option -v7.3" if old else "give a file that bdpy wrote"
         raise InputError("is no HDF5 file", source=source, remedy=remedy)
     try:
-        file = h5py.File(source, "r")
+        file = h5py.File(source, "r", rdcc_nbytes=_CACHE_BYTES)
     except OSError as error:
         raise _damaged(source, error) from error
     with file:
@@ -143,61 +146,77 @@ class BdpyFile:
     def n_columns(self) -> int:
         return self._shape(self._dataset)[1]
 
-    def metadata(self, key: str) -> NDArray[np.float64]:
-        """Values of a key over all columns."""
-        row = self.keys[key]
-        return self._read(self._value, (slice(None), row) if self._transposed else (row, slice(None)))
+    def metadata(self, exact: Collection[str]) -> tuple[NDArray[np.int8], dict[str, NDArray[np.float64]]]:
+        """Everything the metadata says, in one pass.
+
+        Parameters
+        ----------
+        exact
+            Keys whose numbers are wanted as they are.
+
+        Returns
+        -------
+        int8 array of shape (n_keys, n_columns)
+            1 and 0 where the value is that, :data:`ABSENT` where it is NaN, :data:`OTHER` for any other number. As
+            numbers the table could be a third of the responses.
+        dict from key to float array of shape (n_columns,)
+            Of the keys in `exact`.
+        """
+        codes = np.empty((self._n_keys, self.n_columns), np.int8)
+        wanted = {key: row for key, row in self.keys.items() if key in exact}
+        numbers = {key: np.empty(self.n_columns) for key in wanted}
+        for rows, span, block in self._blocks(self._value, slice(0, self.n_columns)):
+            code = np.where(np.isnan(block), ABSENT, OTHER).astype(np.int8)
+            code[block == 0], code[block == 1] = 0, 1
+            codes[rows, span] = code
+            for key, row in wanted.items():
+                if rows.start <= row < rows.stop:
+                    numbers[key][span] = block[row - rows.start]
+        return codes, numbers
 
     def column(self, index: int) -> NDArray[np.float64]:
         """One column over all trials."""
-        return self._read(self._dataset, (index, slice(None)) if self._transposed else (slice(None), index))
-
-    def _read(self, table: Any, place: tuple[Any, Any]) -> NDArray[Any]:
         try:
-            return np.asarray(table[place]).astype(np.float64, copy=False)
+            held = self._dataset[index] if self._transposed else self._dataset[:, index]
         except OSError as error:
-            raise _damaged(self.source, error, f" in '{table.name.lstrip('/')}'") from error
+            raise _damaged(self.source, error, " in its dataset") from error
+        return np.asarray(held, np.float64)
 
     def fill(self, target: NDArray[np.float32], columns: NDArray[np.bool_]) -> None:
         """Read the chosen columns of all trials into `target`, a few megabytes at a time."""
         place = np.cumsum(columns) - 1  # of each chosen column in the target
-        for rows, span in self._blocks(columns):
-            chosen = columns[span]
-            if not chosen.any():
-                continue
-            area = (span, rows) if self._transposed else (rows, span)
-            try:
-                block = self._dataset[area]
-            except OSError as error:
-                where = f" in trials {rows.start + 1} to {rows.stop}"
-                raise _damaged(self.source, error, where) from error
-            block = block.T if self._transposed else block
-            first = int(place[span][chosen][0])
+        span = np.flatnonzero(columns)[[0, -1]]
+        for rows, part, block in self._blocks(self._dataset, slice(int(span[0]), int(span[1]) + 1), columns):
+            chosen = columns[part]
+            first = int(place[part][chosen][0])
             into = target[rows, first : first + int(chosen.sum())]
             with np.errstate(over="ignore"):  # beyond float32 becomes infinite, and is refused as missing
                 into[...] = block if chosen.all() else block[:, chosen]
 
-    def _blocks(self, columns: NDArray[np.bool_]) -> Iterator[tuple[slice, slice]]:
-        """Pieces of trials × columns between the first and last chosen column, each chunk of the file in one only."""
-        chosen = np.flatnonzero(columns)
-        n_trials = self.n_trials
-        chunks = self._dataset.chunks or (1, self._dataset.shape[1])  # a table in one piece is read by whole rows
-        chunk_rows, chunk_columns = chunks[::-1] if self._transposed else chunks
-        budget = _BLOCK_BYTES // self._dataset.dtype.itemsize
-        start = int(chosen[0]) // chunk_columns * chunk_columns
-        width, height = int(chosen[-1]) + 1 - start, n_trials
-        if self._transposed:
-            height = _multiple(chunk_rows, n_trials, budget // chunk_columns)
-            width = _multiple(chunk_columns, width, budget // height)
-        else:
-            width = _multiple(chunk_columns, width, budget // chunk_rows)
-            height = _multiple(chunk_rows, n_trials, budget // width)
-        for top in range(0, n_trials, height):
-            for left in range(start, int(chosen[-1]) + 1, width):
-                yield (
-                    slice(top, min(top + height, n_trials)),
-                    slice(left, min(left + width, int(chosen[-1]) + 1)),
-                )
+    def _blocks(
+        self, table: Any, span: slice, columns: NDArray[np.bool_] | None = None
+    ) -> Iterator[tuple[slice, slice, NDArray[Any]]]:
+        """Pieces of a table (rows, columns, content), each chunk of the file in one piece only.
+
+        Pieces without any of `columns` are passed over.
+        """
+        n_rows = self._shape(table)[0]
+        chunks = table.chunks or (1, table.shape[1])  # a table in one piece is read along the file
+        tall, wide = chunks[::-1] if self._transposed else chunks
+        start = span.start // wide * wide
+        height, width = _piece(tall, wide, n_rows, span.stop - start, _BLOCK_BYTES // table.dtype.itemsize)
+        for top in range(0, n_rows, height):
+            rows = slice(top, min(top + height, n_rows))
+            for left in range(start, span.stop, width):
+                part = slice(left, min(left + width, span.stop))
+                if columns is not None and not columns[part].any():
+                    continue
+                try:
+                    block = table[part, rows].T if self._transposed else table[rows, part]
+                except OSError as error:
+                    where = f" in '{table.name.lstrip('/')}', rows {rows.start + 1} to {rows.stop}"
+                    raise _damaged(self.source, error, where) from error
+                yield rows, part, block
 
     @cached_property
     def _vmap_keys(self) -> set[str]:
@@ -231,9 +250,11 @@ class BdpyFile:
         return stated if isinstance(stated, dict) else {}
 
 
-def _multiple(chunk: int, whole: int, at_most: int) -> int:
-    """As many whole chunks as fit, at least one."""
-    return min(max(at_most // chunk, 1) * chunk, max(whole, 1))
+def _piece(tall: int, wide: int, n_rows: int, n_columns: int, budget: int) -> tuple[int, int]:
+    """Size of a piece: whole chunks of tall × wide, first along the rows, about `budget` numbers."""
+    width = min(max(budget // tall // wide, 1) * wide, n_columns)
+    height = min(max(budget // width // tall, 1) * tall, n_rows)
+    return height, width
 
 
 def _as_text(held: Any) -> str:

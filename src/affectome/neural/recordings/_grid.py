@@ -102,21 +102,24 @@ def _check_apart(ijk: NDArray[np.int32], source: Source) -> None:
 
 
 def _indices_by_steps(millimetres: Floats, source: Source) -> Floats:
+    """Count the steps from each place to the next, axis by axis; a step is the mean of the gaps near the smallest."""
     indices = np.zeros_like(millimetres)
     for axis in range(3):
-        places = np.unique(np.round(millimetres[:, axis], 3))
+        places, which = np.unique(np.round(millimetres[:, axis], 3), return_inverse=True)
         gaps = np.diff(places)
-        gaps = gaps[gaps > TOLERANCE_MM]
-        if not len(gaps):
+        wide = gaps[gaps > TOLERANCE_MM]
+        if not len(wide):
             continue
-        step = float(gaps.min())
-        if step < _SMALLEST_STEP_MM:
+        step = float(wide[wide < 1.5 * wide.min()].mean())
+        counts = np.round(gaps / step)
+        if step < _SMALLEST_STEP_MM or np.abs(gaps - counts * step).max() > 2 * TOLERANCE_MM:
             raise InputError(
-                f"the {'xyz'[axis]} coordinates of the voxels follow no regular steps (the smallest is {step:.2g} mm)",
+                f"the {'xyz'[axis]} coordinates of the voxels follow no regular steps (gaps of {wide.min():.2g} to "
+                f"{wide.max():.2g} mm)",
                 source=source,
                 remedy="give the indices i, j, k of the voxels too",
             )
-        indices[:, axis] = np.round((millimetres[:, axis] - places[0]) / step)
+        indices[:, axis] = np.concatenate([[0.0], np.cumsum(counts)])[which]
     return indices
 
 
