@@ -269,6 +269,8 @@ def test_voxels_and_confounds_that_cannot_be_used_are_counted_and_placed(run):
     confounds.loc[3, "y"] = np.nan
     refused(r"row 4: the confound 'y' is 'nan'", series, events, confounds=confounds)
     refused("39 rows of confounds are given for 40 volumes", series, events, confounds=confounds.iloc[1:])
+    refused("39 nuisance series leave nothing of 40", series, events, drift_model="cosine", high_pass=0.245)
+    refused("60 nuisance series leave nothing of 40", series, events, drift_model="polynomial", drift_order=60)
     refused("nuisance series leave nothing", series[:6], events.iloc[:1], confounds=pd.DataFrame(np.eye(6)))
 
 

@@ -256,3 +256,4 @@ def test_counts_that_do_not_fit_the_runs_are_refused():
     refused("2 tables of confounds are given for 1 runs", bold(), confounds=[pd.DataFrame(), pd.DataFrame()])
     refused("estimate is 'glm'", bold(), estimate="glm")
     refused("cut_off is 'keep'", bold(), cut_off="keep")
+    refused("estimate_trials has no option dealy; choose among delay, window", bold(), dealy=5.0)

@@ -109,8 +109,17 @@ def read_bids(
     -----
     TR is what the sidecar says (of the derivative, else of the raw run); the header, where it can be believed, must
     agree.
+
+    Examples
+    --------
+    ::
+
+        read_bids(
+            "ds005191/derivatives/fmriprep", subject="01", resolution="2", label_column="stim_file",
+            confounds=["motion", "cosine"], estimate="lss",
+        )
     """
-    check_estimate(estimate, cut_off, of=Method)
+    check_estimate(estimate, cut_off, options, of=Method)
     folder, label = Path(derivatives), subject.removeprefix("sub-")
     surface = space is not None and space.startswith("fs")
     wanted = [session] if isinstance(session, str) else session

@@ -86,8 +86,22 @@ def read_gifti(
     Notes
     -----
     A GIFTI file is text and is read whole. Memory: all responses and the series of one run, twice while it is read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from nibabel import GiftiImage, save
+    >>> from nibabel.gifti import GiftiDataArray
+    >>> folder = tempfile.mkdtemp()
+    >>> paths = [f"{folder}/{side}.func.gii" for side in "LR"]
+    >>> rng = np.random.default_rng(0)
+    >>> for path in paths:
+    ...     save(GiftiImage(darrays=[GiftiDataArray(rng.normal(size=9).astype("float32")) for _ in range(12)]), path)
+    >>> events = pd.DataFrame({"onset": [2.0, 10.0], "duration": [4.0, 4.0], "trial_type": ["joy", "awe"]})
+    >>> read_gifti(*paths, events, subject="sub-01", tr=2.0)
+    <Recording sub-01: 2 trials of 2 stimuli in 1 runs, 18 voxels>
     """
-    check_estimate(estimate, cut_off, of=Method)
+    check_estimate(estimate, cut_off, options, of=Method)
     lefts: list[Path] = per_run(left, len(left) if isinstance(left, (list, tuple)) else 1, "files")
     rights = per_run(right, len(lefts), "files of the right hemisphere")
     tables = per_run(events, len(lefts), "tables of events")

@@ -54,11 +54,17 @@ class TimedRun:
     said: Mapping[str, object] = field(default_factory=dict)  # further columns of its trials
 
 
-def check_estimate(estimate: str, cut_off: str, *, of: object = Estimate) -> None:
+def check_estimate(estimate: str, cut_off: str, options: EstimateOptions, *, of: object = Estimate) -> None:
     """Refuse names that are none."""
     for name, value, known in (("estimate", estimate, get_args(of)), ("cut_off", cut_off, get_args(CutOff))):
         if value not in known:
             raise InputError(f"{name} is '{value}'", remedy=f"choose among {', '.join(known)}")
+    foreign = [name for name in options if name not in EstimateOptions.__annotations__]
+    if foreign:
+        raise InputError(
+            f"estimate_trials has no option {cut_short(foreign)}",
+            remedy=f"choose among {', '.join(EstimateOptions.__annotations__)}",
+        )
 
 
 def per_run(given: object, n_runs: int, what: str) -> list[Any]:

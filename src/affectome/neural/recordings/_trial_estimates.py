@@ -280,9 +280,9 @@ def _nuisance(
 
     columns = [np.ones((len(times), 1))]
     if drift != "none":
-        design = make_first_level_design_matrix(
-            times, drift_model=drift, high_pass=min(high_pass, 0.5 / np.diff(times).mean()), drift_order=order
-        )
+        n_series = order if drift == "polynomial" else 2 * high_pass * len(times) * (times[1] - times[0])
+        _check_room(n_series, len(times), source)
+        design = make_first_level_design_matrix(times, drift_model=drift, high_pass=high_pass, drift_order=order)
         columns.append(design.drop(columns="constant").to_numpy(np.float64))
     if confounds is not None:
         columns.append(_finite_confounds(confounds, len(times), source))
@@ -291,13 +291,18 @@ def _nuisance(
     length = np.linalg.norm(stacked, axis=0)
     u, s, _ = np.linalg.svd(stacked / np.where(length == 0, 1.0, length), full_matrices=False)
     basis: Floats = u[:, s > s[0] * 1e-8]
-    if basis.shape[1] >= len(times) - 1:
-        raise InputError(
-            f"{basis.shape[1]} nuisance series leave nothing of {len(times)} volumes",
-            source=source,
-            remedy="take fewer confounds or a lower high_pass",
-        )
+    _check_room(basis.shape[1], len(times), source)
     return basis
+
+
+def _check_room(n_nuisance: float, n_scans: int, source: str) -> None:
+    """Refuse as much nuisance as there are volumes."""
+    if n_nuisance >= n_scans - 1:
+        raise InputError(
+            f"{n_nuisance:.0f} nuisance series leave nothing of {n_scans} volumes",
+            source=source,
+            remedy="take fewer confounds, or a lower high_pass or drift_order",
+        )
 
 
 def _finite_confounds(confounds: pd.DataFrame, n_scans: int, source: str) -> Floats:

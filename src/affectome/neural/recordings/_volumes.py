@@ -122,7 +122,7 @@ def read_nifti(
     >>> read_nifti(bold, events, subject="sub-01", tr=2.0, baseline="percent")
     <Recording sub-01: 2 trials of 2 stimuli in 1 runs, 18 voxels>
     """
-    check_estimate(estimate, cut_off)
+    check_estimate(estimate, cut_off, options)
     given = bold if isinstance(bold, (list, tuple)) else [bold]
     images = [open_image(image, called=f"the image of run {number}") for number, image in enumerate(given, start=1)]
     tables = per_run(events, len(images), "tables of events")
