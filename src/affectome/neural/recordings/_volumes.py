@@ -321,7 +321,7 @@ def _refuse_mirrored(inside: NDArray[np.bool_], bold: OpenImage) -> None:
                 f"the mask holds {lost} voxels without signal, and {mirrored} where its axes "
                 f"{', '.join('ijk'[axis] for axis in axes)} are mirrored",
                 source=bold.name,
-                remedy="check the orientation of the mask; its header seems not to fit its data",
+                remedy="check that its data fit its header; where they do, take voxels without signal out of the mask",
             )
 
 
