@@ -15,11 +15,11 @@ from affectome.errors import InputError
 from affectome.neural.encoding._paired import EncodingDifference
 from affectome.neural.encoding._result import Encoding
 from affectome.neural.encoding._run_sums import (
+    RegionMeans,
     RunLayout,
     fold_predictions,
     half_width,
     run_layout,
-    run_variance,
     voxel_batches,
 )
 from affectome.neural.encoding._significance import Significance
@@ -73,10 +73,10 @@ def region_scores(
 
     **Interval.** t with n_runs - 1 degrees of freedom. Variance: delete-one-run jackknife of the regional mean of
     pooled correlations with the fitted models held fixed, from sums per run, plus the noise of fitting that the
-    jackknife cannot see, as in :func:`compare_encodings`. It speaks of other runs of this person with stimuli of this
-    kind and models fitted alike; never of other people. Voxels are not counted as independent. Where nothing is
-    predicted, pooled r is below 0 on average (:func:`encoding_significance`), and so is what the interval covers: an
-    interval below 0 is no finding, and one that holds 0 does not replace p.
+    jackknife cannot see, as in :func:`compare_encodings` (whose r is within folds, not pooled). It speaks of other runs
+    of this person with stimuli of this kind and models fitted alike; never of other people. Voxels are not counted as
+    independent. Where nothing is predicted, pooled r is below 0 on average (:func:`encoding_significance`), and so is
+    what the interval covers: an interval below 0 is no finding, and one that holds 0 does not replace p.
 
     The mean goes over all voxels of the region: choosing voxels by this encoding first would be circular.
 
@@ -98,15 +98,26 @@ def region_scores(
     check_level(level)
     layout = run_layout(encoding, recording)
     regions = named_regions(recording, rois)
-    sums = _RegionSums(layout, len(encoding.models), list(regions))
-    masks = np.stack(list(regions.values()))
-    n, n_folds = len(layout.order), len(encoding.models)
-    bytes_per_voxel = 8.0 * (n * (2 * n_folds + 8) + len(layout) * (2 * n_folds + 12))
+    inside = np.stack(list(regions.values()), axis=1)
+    n, m, n_folds = len(layout.order), len(layout), len(encoding.models)
+    means = RegionMeans(1, m, n_folds, len(regions))
+    bytes_per_voxel = 8.0 * (n * (2 * n_folds + 8) + m * (3 * n_folds + 14))
     for voxels in voxel_batches(recording.n_voxels, bytes_per_voxel, memory_gb):
-        if masks[:, voxels].any():
-            sums.add(encoding, recording, voxels, masks[:, voxels])
+        if inside[voxels].any():
+            value, without, moved = _correlations(encoding, recording, layout, voxels)
+            means.add(value[None], without[None], moved[None], inside[voxels])
         progress(voxels.stop, recording.n_voxels)
-    table = sums.table(encoding, level)
+    (r,), (variance,), _ = means.values()
+    reach = half_width(variance, m, level)
+    names = {"subject": encoding.subject, "space": encoding.space, "region": list(regions)}
+    columns = {
+        "n_voxels": means.count.astype(int),
+        "r": r,
+        "se": np.sqrt(variance),
+        "low": r - reach,
+        "high": r + reach,
+    }
+    table = pd.DataFrame({**names, **columns})
     if significance is None:
         return table
     p = _p_of_regions(significance, encoding, list(regions))
@@ -184,51 +195,24 @@ def region_tests(differences: Sequence[EncodingDifference]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)[columns]
 
 
-class _RegionSums:
-    """Sums of r over the voxels of every region: as it is, with each run left out, with each run moved."""
-
-    def __init__(self, layout: RunLayout, n_folds: int, names: list[str]) -> None:
-        self.layout, self.n_folds, self.names = layout, n_folds, names
-        self.variants = np.zeros((1 + len(layout) * (1 + n_folds), len(names)))
-        self.n_voxels = np.zeros(len(names), np.int64)
-
-    def add(self, encoding: Encoding, recording: Recording, voxels: slice, inside: NDArray[np.bool_]) -> None:
-        """Add a batch of voxels; `inside` (n_regions, n_voxels of the batch)."""
-        y = _centred(recording.responses[self.layout.rows, voxels].astype(np.float64))
-        by_fold = fold_predictions(encoding, self.layout, voxels)
-        variants = self._variants(_centred(self.layout.own(by_fold)), y, by_fold)
-        chosen = inside & np.isfinite(variants).all(axis=0)
-        self.n_voxels += chosen.sum(axis=1)
-        self.variants += np.nan_to_num(variants) @ chosen.T.astype(np.float64)
-
-    def _variants(self, x: Floats, y: Floats, by_fold: Floats) -> Floats:
-        """Correlation, (1 + n_runs + n_runs n_folds, n_voxels): whole, without each run, with each moved."""
-        moments = np.stack([self.layout.sums(part) for part in (np.ones_like(y), y, x, y**2, x**2, y * x)])
-        whole = moments.sum(axis=1, keepdims=True)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            value, without = _correlation(whole, whole), _correlation(whole - moments, whole)
-            _, _, _, yy, xx, yx = whole[:, 0]
-            moved = value + self.layout.drift(by_fold, y - x * (yx / xx)) / np.sqrt(yy * xx)
-        return np.concatenate([value, without, moved.reshape(-1, x.shape[1])])
-
-    def table(self, encoding: Encoding, level: float) -> pd.DataFrame:
-        m = len(self.layout)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            variants = self.variants / self.n_voxels
-        r = variants[0]
-        variance = run_variance(variants[1 : 1 + m], variants[1 + m :].reshape(m, self.n_folds, -1), r)
-        reach = half_width(variance, m, level)
-        columns = {"n_voxels": self.n_voxels, "r": r, "se": np.sqrt(variance), "low": r - reach, "high": r + reach}
-        names = {"subject": encoding.subject, "space": encoding.space, "region": self.names}
-        return pd.DataFrame({**names, **columns})
+def _correlations(
+    encoding: Encoding, recording: Recording, layout: RunLayout, voxels: slice
+) -> tuple[Floats, Floats, Floats]:
+    """Pooled r of every voxel, (n_voxels,), without each run, (n_runs, ..), with each moved, (n_runs, n_folds, ..)."""
+    y = recording.responses[layout.rows, voxels].astype(np.float64)
+    by_fold = fold_predictions(encoding, layout, voxels)
+    x = layout.own(by_fold)
+    y, x = y - y.mean(axis=0), x - x.mean(axis=0)
+    moments = np.stack([layout.sums(part) for part in (np.ones_like(y), y, x, y**2, x**2, y * x)])
+    whole = moments.sum(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value, without = _pearson(whole, whole)[0], _pearson(whole - moments, whole)
+        _, _, _, yy, xx, yx = whole[:, 0]
+        moved = value + layout.drift(by_fold, y - x * (yx / xx)) / np.sqrt(yy * xx)
+    return value, without, moved
 
 
-def _centred(values: Floats) -> Floats:
-    centred: Floats = values - values.mean(axis=0)
-    return centred
-
-
-def _correlation(moments: Floats, whole: Floats) -> Floats:
+def _pearson(moments: Floats, whole: Floats) -> Floats:
     """Pearson r from the moments (6, ..., n_voxels); NaN where either is constant beside its spread over all trials."""
     n, y, x, yy, xx, yx = moments
     spread_y, spread_x = yy - y**2 / n, xx - x**2 / n
