@@ -112,7 +112,9 @@ def _indices_by_steps(millimetres: Floats, source: Source) -> Floats:
             continue
         step = float(wide[wide < 1.5 * wide.min()].mean())
         counts = np.round(gaps / step)
-        if step < _SMALLEST_STEP_MM or np.abs(gaps - counts * step).max() > 2 * TOLERANCE_MM:
+        # One voxel out of place would make a finer grid that fits within the tolerance, with most of its steps empty.
+        sparse = np.median(counts[counts > 0]) > 1
+        if sparse or step < _SMALLEST_STEP_MM or np.abs(gaps - counts * step).max() > 2 * TOLERANCE_MM:
             raise InputError(
                 f"the {'xyz'[axis]} coordinates of the voxels follow no regular steps (gaps of {wide.min():.2g} to "
                 f"{wide.max():.2g} mm)",
