@@ -14,6 +14,7 @@ from affectome.stimuli._datasets import (
 from affectome.stimuli._fetch import data_folder, fetch_dataset
 from affectome.stimuli._frames import ClipFacts, encode_jpeg, probe_clip, sample_frames
 from affectome.stimuli._io import MEDIA_SUFFIXES, read_captions, read_stimuli, write_stimuli
+from affectome.stimuli._motion import motion_energy
 from affectome.stimuli._public import OPENNEURO, PUBLIC_DATASETS, PublicDataset, PublicFile
 from affectome.stimuli._set import StimulusSet
 from affectome.stimuli._thumbnails import Thumbnail, thumbnails
@@ -39,6 +40,7 @@ __all__ = [
     "load_cowen_keltner",
     "load_horikawa_features",
     "load_mind_captioning",
+    "motion_energy",
     "probe_clip",
     "read_captions",
     "read_stimuli",
