@@ -79,12 +79,14 @@ def match_stimuli(
     Raises
     ------
     InputError
-        Where no trial matches; where two ids are the same number and numbers are what is needed; where an id is
+        Where no trial matches; where the rule would be numbers and a label is the number of two ids; where an id is
         given twice.
 
     Notes
     -----
-    One rule holds for the whole recording, never a mixture: the first of these that matches any trial.
+    One rule holds for the whole recording, never a mixture: the one of these that gives most trials an id, the
+    earlier where two give as many. (The first that matches *any* would not do: of the labels 1 .. 2196 and the ids
+    0001 .. 2185, those from 1000 are equal letter for letter.)
 
     1. ``table``: the label is in `labels`.
     2. ``id``: the label is an id, letter for letter.
@@ -105,7 +107,7 @@ def match_stimuli(
         raise InputError("no stimulus ids are given", remedy="give at least one")
     check_unique(known, source="the stimulus ids")
     shown = recording.trials["stimulus"].astype(str)
-    rule, mapping = _mapping(shown.unique().tolist(), known, labels, recording)
+    rule, mapping = _mapping(shown, known, labels, recording)
     found = shown.map(mapping)
     has_id = found.notna().to_numpy()
     rows = pd.DataFrame({"label": shown, "id": found, "row": np.arange(len(shown))})
@@ -125,47 +127,57 @@ def match_stimuli(
 
 
 def _mapping(
-    shown: Sequence[str], known: Sequence[str], labels: Mapping[str, str] | None, recording: Recording
+    shown: pd.Series[str], known: Sequence[str], labels: Mapping[str, str] | None, recording: Recording
 ) -> tuple[Rule, dict[str, str]]:
-    """The first rule that gives any label an id, and the ids it gives."""
-    exact = set(known)
+    """The rule that gives most trials an id, and the ids it gives."""
+    exact, distinct = set(known), shown.unique().tolist()
+    rule: Rule
     if labels is not None:
-        rule: Rule = "table"
-        mapping = {label: str(labels[label]) for label in shown if label in labels and str(labels[label]) in exact}
+        rule, mapping = "table", {one: str(labels[one]) for one in distinct if str(labels.get(one)) in exact}
     else:
-        rule, mapping = "id", {label: label for label in shown if label in exact}
-        if not mapping:
-            rule, mapping = "number", _by_number(shown, known)
+        rule, mapping = "id", {one: one for one in distinct if one in exact}
+        if len(mapping) < len(distinct):
+            numbered, unclear = _by_number(distinct, known)
+            if shown.isin([*numbered, *unclear]).sum() > shown.isin(list(mapping)).sum():
+                _refuse_unclear(unclear)
+                rule, mapping = "number", numbered
     if mapping:
         return rule, mapping
     table = "" if labels is None else f"; the table of labels begins {cut_short(list(labels), 3)}"
     raise InputError(
-        f"none of its {len(shown)} labels ({cut_short(shown, 3)}) is one of the {len(known)} stimulus ids"
+        f"none of its {len(distinct)} labels ({cut_short(distinct, 3)}) is one of the {len(known)} stimulus ids"
         f" ({cut_short(known, 3)}){table}",
         source=recording.source or recording.subject,
         remedy="choose another label column or give a table from label to id",
     )
 
 
-def _by_number(shown: Sequence[str], known: Sequence[str]) -> dict[str, str]:
-    numbers: dict[int, list[str]] = {}
+def _by_number(shown: Sequence[str], known: Sequence[str]) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """The id of each label that is its number; the ids of those labels that are the number of several."""
+    ids: dict[int, list[str]] = {}
     for one in known:
         number = _number(one)
         if number is not None:
-            numbers.setdefault(number, []).append(one)
-    wanted = {label: _number(label) for label in shown}
+            ids.setdefault(number, []).append(one)
     mapping: dict[str, str] = {}
-    for label, number in wanted.items():
-        if number is None or number not in numbers:
-            continue
-        if len(numbers[number]) > 1:
-            raise InputError(
-                f"the ids {cut_short(numbers[number])} are all number {number}, so the label {label} could be any",
-                source="the stimulus ids",
-                remedy="give a table from label to id",
-            )
-        mapping[label] = numbers[number][0]
-    return mapping
+    unclear: dict[str, list[str]] = {}
+    for label in shown:
+        number = _number(label)
+        same = [] if number is None else ids.get(number, [])
+        if len(same) == 1:
+            mapping[label] = same[0]
+        elif same:
+            unclear[label] = same
+    return mapping, unclear
+
+
+def _refuse_unclear(unclear: Mapping[str, Sequence[str]]) -> None:
+    for label, same in unclear.items():
+        raise InputError(
+            f"the ids {cut_short(same)} are all the number of the label {label}, which could be any",
+            source="the stimulus ids",
+            remedy="give a table from label to id",
+        )
 
 
 def _number(text: str) -> int | None:
