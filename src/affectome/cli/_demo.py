@@ -9,8 +9,17 @@ from typing import Annotated
 import typer
 
 from affectome.cli._common import Jobs, Json, LogFile, Quiet, command, print_json, stage_progress, start_logging
-from affectome.cli._study import print_systems
+from affectome.cli._study import print_brain, print_systems
 from affectome.errors import InputError
+
+#: Areas of the simulated people, and the share of their response variance that follows a space.
+AREAS = {
+    "MST": {"planted": 0.2},
+    "TPOJ1": {"planted": 0.1},
+    "PGi": {"dimension": 0.2},
+    "AAIC": {"planted": 0.05, "dimension": 0.05},
+    "V1": {},
+}
 
 
 @command
@@ -32,7 +41,13 @@ def demo(
     import pandas as pd
 
     from affectome._files import atomic_path
-    from affectome.simulation import match_components, simulate_emotions, write_simulated_tables
+    from affectome.simulation import (
+        match_components,
+        simulate_emotions,
+        simulate_subjects,
+        write_simulated_recordings,
+        write_simulated_tables,
+    )
     from affectome.spaces import read_space
     from affectome.study import run_study
 
@@ -46,11 +61,16 @@ def demo(
             remedy="run it with `affectome study run`, or choose another --out",
         )
     write_simulated_tables(planted, out / "data")
-    with atomic_path(study_file) as temporary:
-        temporary.write_text(text, "utf-8")
+    people = simulate_subjects(planted.stimuli.spaces, AREAS, seed=seed)
+    write_simulated_recordings(people.recordings, out / "data/fmri")
+    groups = "".join(f'{area} = ["{area}"]\n' for area in AREAS)
+    for path, content in ((out / "data/regions.toml", f"[groups]\n{groups}"), (study_file, text)):
+        with atomic_path(path) as temporary:
+            temporary.write_text(content, "utf-8")
     with stage_progress(quiet) as progress:
         result = run_study(study_file, out / "results", n_jobs=jobs, progress=progress)
     print_systems(result.summary)
+    print_brain(result.summary)
     recovery = match_components(read_space(result.results / "spaces/observer.parquet"), planted.planted)
     print(
         f"\nPlanted components found again by the noisy observer's embedding: "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,7 +26,7 @@ from affectome.errors import InputError, Interrupted
 
 if TYPE_CHECKING:
     from affectome.neural import RecordingCheck
-    from affectome.study import Brain, BrainResult, RecordingSource
+    from affectome.study import BrainResult, RecordingSource
 
 group = typer.Typer(help="Does a space predict people's brains, where, and better than another?", no_args_is_help=True)
 
@@ -175,7 +175,7 @@ def encode(
     )  # fmt: skip
     with stage_progress(quiet) as progress:
         result = encode_brain(asked, n_jobs=jobs, progress=progress)
-    _tell(asked, result, json)
+    _tell(result, json)
 
 
 @group.command("compare")
@@ -222,7 +222,7 @@ def compare(
     )  # fmt: skip
     with stage_progress(quiet) as progress:
         result = compare_brain(asked, n_jobs=jobs, progress=progress)
-    _tell(asked, result, json)
+    _tell(result, json)
 
 
 def _as_json(found: RecordingCheck) -> dict[str, Any]:
@@ -235,23 +235,12 @@ def _spaces(names: list[str]) -> dict[str, Path]:
 
 
 def _sources(names: list[str]) -> dict[str, RecordingSource]:
-    from affectome.study import recording_sources
+    from affectome.study import found_recordings, recording_sources
 
-    paths = [path for name in names for path in _recordings_of(name)]
+    paths: list[Path] = []
+    for name in names:
+        paths += found_recordings(Path(name)) if Path(name).is_dir() else expanded([name], ".h5")
     return recording_sources(list(dict.fromkeys(paths)))
-
-
-def _recordings_of(name: str) -> list[Path]:
-    """What a folder holds: HDF5 files, or else .npy ones."""
-    if not Path(name).is_dir():
-        return expanded([name], ".h5")
-    for suffix in (".h5", ".hdf5", ".npy"):
-        found = sorted(Path(name).glob(f"*{suffix}"))
-        if found:
-            return found
-    raise InputError(
-        "holds no .h5, .hdf5 or .npy file", source=name, remedy="say what it is in a recordings.toml, and name that"
-    )
 
 
 def _one_of(option: str, given: str, known: tuple[str, ...]) -> Any:
@@ -278,14 +267,12 @@ def _grid(text: str | None) -> tuple[float, ...] | None:
     return tuple(float(alpha) for alpha in grid)
 
 
-def _tell(asked: Brain, result: BrainResult, json: bool) -> None:
+def _tell(result: BrainResult, json: bool) -> None:
     """One sentence per finding; what could not be done ends the command with exit code 4."""
     from affectome._tables import cut_short
 
     for name, found in result.summary.items():
-        kind, *where = name.split("/")
-        for line in _SENTENCES[kind](where, found):
-            print(line)
+        print("\n".join(told(name, found)))
     print(f"Results: {result.results}")
     if json:
         left_out = {name: str(error) for name, error in result.failed.items()}
@@ -295,6 +282,12 @@ def _tell(asked: Brain, result: BrainResult, json: bool) -> None:
             f"{len(result.failed)} of the analyses could not be done ({cut_short(list(result.failed))})",
             remedy="the reasons stand above; everything else is written",
         )
+
+
+def told(stage: str, found: Mapping[str, Any]) -> list[str]:
+    """What a stage found, in lines."""
+    kind, *where = stage.split("/")
+    return _SENTENCES[kind](where, found)
 
 
 def _encoded(where: list[str], found: Mapping[str, Any]) -> list[str]:
@@ -355,7 +348,7 @@ def _beyond(where: list[str], found: Mapping[str, Any]) -> list[str]:
     ]
 
 
-_SENTENCES = {
+_SENTENCES: dict[str, Callable[[list[str], Mapping[str, Any]], list[str]]] = {
     "encode": _encoded,
     "between": _between,
     "group": _together,

@@ -32,6 +32,7 @@ def run(
     with stage_progress(quiet) as progress:
         result = run_study(study, out, n_jobs=jobs, progress=progress)
     print_systems(result.summary)
+    print_brain(result.summary)
     print(f"\nReport: {result.report}\nSummary: {result.results / 'summary.json'}")
     if json:
         print_json({"results": str(result.results), "summary": result.summary})
@@ -104,3 +105,21 @@ def print_systems(summary: Any) -> None:
         print(
             "Where a system's choices were made from the ratings shown, the match checks the method; it is no finding."
         )
+
+
+def print_brain(summary: Any) -> None:
+    """What brains follow, in a few lines on stdout; nothing where no brain was asked."""
+    if "brain" not in summary:
+        return
+    from affectome.cli._neural import told
+
+    stages = {name: found for name, found in summary["brain"].items() if name in ("encode", "between", "components")}
+    lines = [
+        line
+        for kind, parts in stages.items()
+        for where, found in parts.items()
+        for line in told(f"{kind}/{where}", found)
+    ]
+    if "group" in summary["brain"]:
+        lines += told("group", summary["brain"]["group"])
+    print("\n" + "\n".join(lines))

@@ -29,6 +29,13 @@ __all__ = ["write_brain_view"]
 _APART = 46.0  # mm that each inflated hemisphere is moved outwards, so that they do not touch
 _VIEWER = 700  # pixels across the slices
 _LARGEST = 60_000_000  # characters of the viewer of slices
+#: What nilearn says while it looks for how dark its template is, and of maps that are full, or hold nothing.
+_ANNOUNCED = (
+    "Warning: 'partition' will ignore the 'mask'",
+    "Threshold given was",
+    "The given float value must not exceed",
+    "Given img is empty",
+)
 
 
 def write_brain_view(
@@ -155,13 +162,15 @@ def _slices(
                          remedy="resample the map to 2 mm, or draw it with plot_slices")  # fmt: skip
     standard = (geometry.space or "").startswith("MNI")
     below: Any = background if background is not None else ("MNI152" if standard else False)
-    volume = Nifti1Image(np.nan_to_num(geometry.volume(shown, fill=0)), geometry.affine)
+    known = np.where(np.abs(np.nan_to_num(shown)) >= (threshold or 0), np.nan_to_num(shown), 0)
+    volume = Nifti1Image(geometry.volume(known, fill=0), geometry.affine)
     symmetric = bool(np.isclose(norm.vmin or 0.0, -(norm.vmax or 0.0)))
-    with warnings.catch_warnings():  # of how nilearn finds out whether its template is dark
-        warnings.filterwarnings("ignore", "Warning: 'partition' will ignore the 'mask'", UserWarning)
+    with warnings.catch_warnings():
+        for known in _ANNOUNCED:
+            warnings.filterwarnings("ignore", known, UserWarning)
         view = plotting.view_img(
             volume, bg_img=below, cmap=cmap, symmetric_cmap=symmetric, vmax=norm.vmax,
-            vmin=None if symmetric else norm.vmin, threshold=max(threshold or 0.0, 1e-9), black_bg=False,
+            vmin=None if symmetric else norm.vmin, threshold=1e-9, black_bg=False,
             resampling_interpolation="nearest", width_view=_VIEWER)  # fmt: skip
     inner = re.sub(r"<link[^>]*>", "", view.html)  # an icon from a server
     if len(inner) > _LARGEST:

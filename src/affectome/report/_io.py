@@ -50,7 +50,7 @@ def write_report(results: str | os.PathLike[str]) -> Path:
         Results(
             summary=summary,
             provenance=provenance,
-            pictures={path.stem: _picture(path) for path in sorted((folder / "figures").glob("*.png"))},
+            pictures={name: _picture(path) for name, path in _picture_files(folder, summary).items()},
             captions={name: _captions(folder, name) for name in summary["systems"]},
         )
     )
@@ -112,6 +112,15 @@ def write_gallery(
     with atomic_path(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return Path(path)
+
+
+def _picture_files(folder: Path, summary: Mapping[str, Any]) -> dict[str, Path]:
+    """Pictures that the page shows, by name, as far as they are there."""
+    files = {path.stem: path for path in sorted((folder / "figures").glob("*.png"))}
+    for name in summary.get("brain", {}).get("encode", {}):
+        files[f"brain_{name.replace('/', '_')}"] = folder / f"neural/{name}/figures/r.png"
+    files["brain_group"] = folder / "neural/group/figures/regions.png"
+    return {name: path for name, path in files.items() if path.is_file()}
 
 
 def _picture(path: Path) -> Picture:

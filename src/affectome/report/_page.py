@@ -11,6 +11,8 @@ from affectome.report._templates import page_template, percent
 
 __all__ = ["Picture", "Results", "render_page"]
 
+_SIGNIFICANT = 0.05
+
 
 @dataclass(frozen=True, eq=False)
 class Picture:
@@ -43,7 +45,7 @@ def render_page(results: Results) -> str:
     """The whole page as text; every name and caption is escaped."""
     summary = results.summary
     top_key = next((key for s in summary["systems"].values() for key in s if key.endswith("_nearest_centroid")), None)
-    return page_template("page.html.j2", number=_number, percent=percent, small=_small).render(
+    return page_template("page.html.j2", number=_number, known=_known, percent=percent, small=_small).render(
         summary=summary,
         provenance=results.provenance,
         pictures=results.pictures,
@@ -54,10 +56,18 @@ def render_page(results: Results) -> str:
         captions={name: _by_component(rows) for name, rows in results.captions.items()},
         labels={name: system["label"] for name, system in summary["systems"].items()},
         top_key=top_key,
-        findings=_findings(summary, top_key),
+        findings=[*_findings(summary, top_key), *_brain_findings(summary)],
         settings=json.dumps(results.provenance["study"], indent=2, ensure_ascii=False),
         ratings=_ratings_by_component(summary),
+        brain_labels=_Labels({name: system["label"] for name, system in summary["systems"].items()}),
     )
+
+
+class _Labels(dict[str, str]):
+    """What systems are called; a space that is no system goes by its name."""
+
+    def __missing__(self, name: str) -> str:
+        return name
 
 
 def _by_component(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
@@ -107,6 +117,39 @@ def _findings(summary: Mapping[str, Any], top_key: str | None) -> list[str]:
     return sentences
 
 
+def _brain_findings(summary: Mapping[str, Any]) -> list[str]:
+    """Regions that a space predicts in anybody, strongest first, and what each does better than another."""
+    group = summary.get("brain", {}).get("group")
+    if group is None:
+        return []
+    labels = _Labels({name: system["label"] for name, system in summary["systems"].items()})
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for row in group["regions"]:
+        if (row.get("q_nobody") or 1) < _SIGNIFICANT:
+            found.setdefault(row["region"], []).append(row)
+    sentences = []
+    for region, rows in sorted(found.items(), key=lambda item: -max(row["mean"] for row in item[1])):
+        told = [
+            f"{labels[row['space']]} (mean held-out r {row['mean']:.3f}, in {row['n_significant']:.0f} of "
+            f"{row['n_subjects']} people)"
+            for row in sorted(rows, key=lambda row: -row["mean"])
+        ]
+        better = [text for row in group["comparisons"] if row["region"] == region and (text := _better(row, labels))]
+        sentences.append(f"Brain, {region}: predicted by {' and by '.join(told)}{''.join(better)}.")
+    return sentences or ["Brain: no region is predicted by any space."]
+
+
+def _better(row: Mapping[str, Any], labels: Mapping[str, str]) -> str:
+    """Which of two spaces predicts better in a region, where somebody shows it more often than chance would."""
+    for first, second, count, q in (
+        (row["reference"], row["space"], row.get("n_above"), row.get("q_above")),
+        (row["space"], row["reference"], row.get("n_below"), row.get("q_below")),
+    ):
+        if q is not None and q < _SIGNIFICANT:
+            return f"; {labels[first]} better than {labels[second]} in {count:.0f} of {row['n_tested']:.0f}"
+    return ""
+
+
 def _model(described: Any) -> str | None:
     """The model behind some answers, where their file says it; it may say anything."""
     return str(described["model"]) if isinstance(described, Mapping) and described.get("model") else None
@@ -114,6 +157,11 @@ def _model(described: Any) -> str | None:
 
 def _number(value: float, digits: int = 3) -> str:
     return f"{value:.{digits}f}"
+
+
+def _known(value: float | None, digits: int) -> str:
+    """A number, or a dash where there is none."""
+    return "–" if value is None else f"{value:.{digits}f}"
 
 
 def _small(value: float) -> str:

@@ -5,7 +5,7 @@ from affectome.study._brain_run import BrainResult, compare_brain, encode_brain
 from affectome.study._engine import Stage, StageRecord, StageState
 from affectome.study._interpret import InterpretationResult, compare_spaces, interpret_spaces
 from affectome.study._interpretation import Interpretation
-from affectome.study._recordings import RecordingSource, recording_sources
+from affectome.study._recordings import RecordingSource, found_recordings, recording_sources
 from affectome.study._run import StudyResult, run_study, study_status
 from affectome.study._schema import Study, read_study
 
@@ -23,6 +23,7 @@ __all__ = [
     "compare_brain",
     "compare_spaces",
     "encode_brain",
+    "found_recordings",
     "interpret_spaces",
     "read_study",
     "recording_sources",

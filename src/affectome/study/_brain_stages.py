@@ -228,7 +228,7 @@ def _partition(reading: BrainReading, subject: str) -> Stage:
         return Written(
             {"regions": found.regions, "voxels": voxels.rename_axis("voxel")},
             {"partition": plot_partition(found)},
-            {"all_voxels": whole.to_dict("index")},
+            {"all_voxels": {str(part): dict(row) for part, row in whole.iterrows()}},
         )
 
     return written_stage(
@@ -270,7 +270,7 @@ def _beyond_controls(reading: BrainReading, subject: str, space: str) -> Stage:
         return Written(
             {"regions": found.regions, "voxels": found.voxels.rename_axis("voxel")},
             {"unique": figure},
-            {"controls": list(found.controls), **found.regions.loc["all"].to_dict()},
+            {"controls": list(found.controls), **found.regions.to_dict("index")["all"]},
         )
 
     return written_stage(
@@ -304,7 +304,8 @@ def _group(reading: BrainReading) -> Stage:
             {"scores": scores, "regions": found.regions, "comparisons": found.comparisons},
             {"regions": plot_region_bars(scores, found)},
             {"n_people": len(people), "reference": asked.first, "correction": found.correction,
-             "best_regions": told.to_dict("records"), "comparisons": found.comparisons.to_dict("records")},
+             "best_regions": told.to_dict("records"), "regions": found.regions.to_dict("records"),
+             "comparisons": found.comparisons.to_dict("records")},
         )  # fmt: skip
 
     reads = [_folder(reading, who, space, "regions.csv") for who in people for space in asked.spaces]

@@ -18,14 +18,19 @@ from affectome.errors import InputError
 if TYPE_CHECKING:
     from affectome.neural import Recording
 
-__all__ = ["RecordingSource", "recording_sources"]
+__all__ = ["RecordingSource", "found_recordings", "recording_sources"]
 
 Kind = Literal["bdpy", "arrays", "nifti", "bids", "gifti"]
 
 #: Parameters of the readers that are paths; what a file says of them is meant from the folder of that file.
-_PATHS = frozenset(
-    {"path", "bold", "events", "mask", "confounds", "coordinates", "trials", "folder", "raw", "left", "right"}
-)
+_PATHS: dict[Kind | None, frozenset[str]] = {
+    None: frozenset({"path"}),
+    "bdpy": frozenset({"path"}),
+    "arrays": frozenset({"responses", "trials", "coordinates"}),
+    "nifti": frozenset({"bold", "events", "mask", "confounds"}),
+    "bids": frozenset({"derivatives", "raw"}),
+    "gifti": frozenset({"left", "right", "events", "confounds"}),
+}
 
 
 class _RecordingsFile(Table):
@@ -64,10 +69,30 @@ class RecordingSource:
         return _reader(self.kind)(**{"subject": self.subject, **self.given})
 
     def files(self) -> tuple[Path, ...]:
-        """What it is read from, as far as that is named; a folder stands for the files in it."""
-        named = [value for key, value in self.given.items() if key in _PATHS]
+        """What it is read from, as far as that is named."""
+        named = [value for key, value in self.given.items() if key in _PATHS[self.kind]]
         flat = [item for value in named for item in (value if isinstance(value, list) else [value])]
-        return tuple(Path(item) for item in flat if isinstance(item, str | os.PathLike) and Path(item).exists())
+        there = [Path(item) for item in flat if isinstance(item, str | os.PathLike) and Path(item).exists()]
+        return tuple(file for path in there for file in (_of_person(path, self.subject) if path.is_dir() else [path]))
+
+
+def _of_person(folder: Path, subject: str) -> list[Path]:
+    """The files of a person in a BIDS folder, so that other people's change nothing."""
+    name = f"sub-{subject.removeprefix('sub-')}"
+    return sorted(path for path in folder.rglob(f"{name}_*") if path.is_file())
+
+
+def found_recordings(path: Path) -> list[Path]:
+    """A file as it is; of a folder the recordings in it: HDF5 files, or else ``.npy`` ones."""
+    if not path.is_dir():
+        return [path]
+    for suffix in (".h5", ".hdf5", ".npy"):
+        found = sorted(path.glob(f"*{suffix}"))
+        if found:
+            return found
+    raise InputError(
+        "holds no .h5, .hdf5 or .npy file", source=path, remedy="say what it is in a recordings.toml, and name that"
+    )
 
 
 def recording_sources(paths: Sequence[Path]) -> dict[str, RecordingSource]:
@@ -103,13 +128,13 @@ def _from_file(path: Path) -> list[RecordingSource]:
     table = checked(_RecordingsFile, read_toml(path), path)
     known = [name for name in inspect.signature(_reader(table.kind)).parameters if name != "subject"]
     folder = path.resolve().parent
-    shared = _placed(table.options, folder)
+    shared = _placed(table.options, folder, table.kind)
     _check_names(table.options, known, path, "[options]")
     sources = []
     for subject, files in table.subjects.items():
         own = files if isinstance(files, dict) else {known[0]: files}
         _check_names(own, known, path, f"[subjects.{subject}]")
-        sources.append(RecordingSource(subject, table.kind, {**shared, **_placed(own, folder)}))
+        sources.append(RecordingSource(subject, table.kind, {**shared, **_placed(own, folder, table.kind)}))
     return sources
 
 
@@ -121,7 +146,7 @@ def _check_names(given: Mapping[str, Any], known: Sequence[str], path: Path, whe
             raise InputError("the key is unknown", source=path, where=f"{where} {name}", remedy=remedy)
 
 
-def _placed(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def _placed(given: Mapping[str, Any], folder: Path, kind: Kind) -> dict[str, Any]:
     """The parameters, with paths as seen from the folder of the file."""
 
     def place(value: Any) -> Any:
@@ -129,7 +154,7 @@ def _placed(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
             return [place(item) for item in value]
         return folder / Path(value).expanduser() if isinstance(value, str) else value
 
-    return {name: place(value) if name in _PATHS else value for name, value in given.items()}
+    return {name: place(value) if name in _PATHS[kind] else value for name, value in given.items()}
 
 
 def _reader(kind: Kind) -> Callable[..., Recording]:

@@ -11,6 +11,7 @@ from typing import Any
 from affectome._files import make_folder
 from affectome._progress import Progress, silent
 from affectome.errors import InputError
+from affectome.study._brain_of_study import brain_stages
 from affectome.study._engine import Stage, StageRecord, StageState, locked, run_stages, stage_states
 from affectome.study._figures import comparison_figures
 from affectome.study._io import write_provenance, write_summary
@@ -112,7 +113,7 @@ def _results_folder(source: Path, results: str | os.PathLike[str] | None) -> Pat
 
 
 def _stages(plan: Plan) -> list[Stage]:
-    return [*behavior_stages(plan), *meaning_stages(plan), comparison_figures(plan)]
+    return [*behavior_stages(plan), *meaning_stages(plan), comparison_figures(plan), *brain_stages(plan)]
 
 
 def _report(folder: Path, study: Study, summary: Mapping[str, Any], records: Sequence[StageRecord]) -> Stage:
@@ -142,7 +143,7 @@ def _summary(study: Study, records: Sequence[StageRecord]) -> dict[str, Any]:
     top = f"top{study.interpretation.top}_nearest_centroid"
     systems: dict[str, Any] = {}
     for name in study.systems:
-        of_system = [record for record in records if record.name.endswith(f"/{name}")]
+        of_system = [r for r in records if r.name.endswith(f"/{name}") and not r.name.startswith(("encode", "between"))]
         embedding = by_name[f"embedding/{name}"].summary
         entry: dict[str, Any] = {
             "label": study.label(name),
@@ -171,4 +172,20 @@ def _summary(study: Study, records: Sequence[StageRecord]) -> dict[str, Any]:
     for key in ("agreement", "rating_spaces"):
         if key in by_name:
             summary[key] = by_name[key].summary
+    if study.brain is not None:
+        summary["brain"] = _brain_summary(study, records)
     return {**summary, "seconds": round(sum(record.seconds for record in records), 3)}
+
+
+def _brain_summary(study: Study, records: Sequence[StageRecord]) -> dict[str, Any]:
+    """What was found of each person and space, of spaces against each other, and of all people."""
+    kinds = ("encode", "between", "components")
+    found: dict[str, Any] = {kind: {} for kind in kinds}
+    for record in records:
+        kind, *where = record.name.split("/")
+        if kind in kinds and (kind != "components" or "accuracy" in record.summary):
+            found[kind]["/".join(where)] = record.summary
+        elif record.name == "group":
+            found["group"] = record.summary
+    assert study.brain is not None
+    return {"settings": study.brain.model_dump(exclude={"path"}), **found}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,6 +15,7 @@ from affectome.errors import InputError
 from affectome.judges._config import Captions
 from affectome.spaces import Metric, Standardisation
 from affectome.stimuli import DATASETS
+from affectome.study._brain import KNOWN_REGIONS
 
 __all__ = ["Study", "read_study"]
 
@@ -129,6 +130,25 @@ class Interpretation(Table):
     captions: Count = Field(default=5, description="Strongest stimuli shown per component, with a caption each.")
 
 
+class BrainTable(Table):
+    """Which recordings the spaces are held against; see affectome.study.Brain."""
+
+    path: str = Field(description="A recording, a folder of them, or a recordings.toml.")
+    spaces: list[str] = Field(default_factory=list, description="Systems and spaces; by default all systems.")
+    reference: str | None = Field(default=None, description="The one that the others are held against; the first.")
+    regions: str | None = Field(
+        default=None, description="hcp, subcortical, paper, or a file; by default those of the recordings."
+    )
+    standardise: Literal["zscore", "center", "none"] = Field(default="zscore", description="Responses of each run.")
+    folds: Annotated[int, Field(ge=3, le=1000)] = Field(default=6, description="Outer folds, of whole runs.")
+    shared_stimuli: Literal["drop", "allow", "raise"] = Field(
+        default="drop", description="Training trials whose stimulus is in the held-out fold too."
+    )
+    block_length: Count | None = Field(default=None, description="Trials that stay together under the null.")
+    permutations: Count = Field(default=1000, description="Permutations behind every p.")
+    level: float = Field(default=0.95, gt=0, lt=1, description="Coverage the intervals aim at.")
+
+
 class Study(Table):
     """A study file after its environment variables were expanded."""
 
@@ -141,6 +161,7 @@ class Study(Table):
     embedding: Embedding = Embedding()
     behavior: Behavior = Behavior()
     interpretation: Interpretation = Interpretation()
+    brain: BrainTable | None = None
 
     def label(self, system: str) -> str:
         """The name a reader sees."""
@@ -150,7 +171,8 @@ class Study(Table):
         """Names of the stimulus spaces that a judge or an analysis reads, each once."""
         judged = [s.judge.space for s in self.systems.values() if isinstance(s.judge, FeatureJudgeTable)]
         labels = [] if self.interpretation.categories is None else [self.interpretation.categories]
-        return list(dict.fromkeys([*judged, *self.interpretation.ratings, *labels]))
+        predicting = [] if self.brain is None else [name for name in self.brain.spaces if name not in self.systems]
+        return list(dict.fromkeys([*judged, *self.interpretation.ratings, *labels, *predicting]))
 
 
 def read_study(path: str | os.PathLike[str], *, environment: Mapping[str, str] | None = None) -> Study:
@@ -179,20 +201,23 @@ _JUDGES: dict[str, type[BaseModel]] = {
 def _absolute(study: Study, source: Path) -> Study:
     folder = source.resolve().parent
 
-    def resolve(table: Any, where: str) -> Any:
+    def place(path: str, where: str) -> str:
         try:
-            target = (folder / Path(table.path).expanduser()).resolve()
+            target = (folder / Path(path).expanduser()).resolve()
             there = target.exists()
         except (OSError, ValueError, RuntimeError):  # too long, a NUL inside, an unknown ~user
             target, there = folder / "?", False
         if not there:
             raise InputError(
-                f"there is no '{target if target.name != '?' else table.path[:200]}'",
+                f"there is no '{target if target.name != '?' else path[:200]}'",
                 source=source,
-                where=f"[{where}] path",
+                where=where,
                 remedy="correct the path or fetch the data",
             )
-        return table.model_copy(update={"path": str(target)})
+        return str(target)
+
+    def resolve(table: Any, where: str) -> Any:
+        return table.model_copy(update={"path": place(table.path, f"[{where}] path")})
 
     spaces = {name: resolve(table, f"spaces.{name}") for name, table in study.spaces.items()}
     captions = None if study.captions is None else resolve(study.captions, "captions")
@@ -202,7 +227,14 @@ def _absolute(study: Study, source: Path) -> Study:
         if isinstance(system.judge, AnswersTable):
             found = resolve(system.judge, f"systems.{name}.judge")
             systems[name] = system.model_copy(update={"judge": found})
-    return study.model_copy(update={"stimuli": stimuli, "captions": captions, "spaces": spaces, "systems": systems})
+    brain = study.brain
+    if brain is not None:
+        brain = resolve(brain, "brain")
+        if brain.regions not in (None, *KNOWN_REGIONS):
+            brain = brain.model_copy(update={"regions": place(brain.regions, "[brain] regions")})
+    return study.model_copy(
+        update={"stimuli": stimuli, "captions": captions, "spaces": spaces, "systems": systems, "brain": brain}
+    )
 
 
 def _with_model_folder(system: System, folder: Path) -> System:
@@ -242,6 +274,8 @@ def _check_names(study: Study, source: Path) -> Study:
     named = [("ratings", name) for name in study.interpretation.ratings]
     if study.interpretation.categories is not None:
         named.append(("categories", study.interpretation.categories))
+    if study.brain is not None:
+        _check_brain(study, study.brain, known, fail)
     for key, name in named:
         if name not in known:
             raise fail(
@@ -250,3 +284,15 @@ def _check_names(study: Study, source: Path) -> Study:
                 f"the spaces are {', '.join(known) or 'none'}",
             )
     return study
+
+
+def _check_brain(
+    study: Study, brain: BrainTable, known: Sequence[str], fail: Callable[[str, str, str], InputError]
+) -> None:
+    for name in brain.spaces:
+        if name not in known and name not in study.systems:
+            choice = f"choose among {', '.join([*study.systems, *known])}"
+            raise fail("[brain] spaces", f"there is no system or space '{name}'", choice)
+    chosen = brain.spaces or list(study.systems)
+    if brain.reference is not None and brain.reference not in chosen:
+        raise fail("[brain] reference", f"'{brain.reference}' is not among them", f"choose among {', '.join(chosen)}")

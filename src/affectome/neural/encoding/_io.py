@@ -60,7 +60,7 @@ def read_encoding(path: str | os.PathLike[str]) -> Encoding:
     """
     source = Path(path)
     try:
-        with np.load(source, allow_pickle=False) as stored:
+        with open(source, "rb") as handle, np.load(handle, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files if name != "facts"}
             facts = json.loads(stored["facts"].tobytes())
         check_schema(facts, source)
