@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from affectome._tables import cut_short
 from affectome.errors import InputError
-from affectome.neural.recordings._labels import LabelMatch, match_stimuli
+from affectome.neural.recordings._labels import LabelMatch, compare_labels
 from affectome.neural.recordings._recording import Recording, VolumeGrid
 
 logger = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ class RecordingCheck:
                 (
                     "labels",
                     f"{match.n_matched} of {self.n_trials} trials match {len(match.matched['id'].unique())} stimuli"
-                    f" by {_RULES[match.rule]}; {len(match.unshown)} stimuli are not shown",
+                    f" by {_RULES[match.rule]}; {_not_shown(len(match.unshown))}",
                 )
             )
         return rows
@@ -104,6 +104,10 @@ class RecordingCheck:
         lines += [f"  {name + ':':<10} {value}" for name, value in self._rows()]
         lines += [f"  ! {warning}" for warning in self.warnings]
         return "\n".join(lines)
+
+
+def _not_shown(count: int) -> str:
+    return "all stimuli are shown" if not count else f"{count} {'is' if count == 1 else 'are'} not shown"
 
 
 _RULES = {"table": "the table of labels", "id": "id", "number": "number"}
@@ -139,7 +143,7 @@ def check_recording(recording: Recording, ids: Sequence[str] | None = None) -> R
       voxels:    2, 0 constant, 0 with missing responses
       places:    not given
       regions:   none
-      labels:    3 of 4 trials match 2 stimuli by number; 0 stimuli are not shown
+      labels:    3 of 4 trials match 2 stimuli by number; all stimuli are shown
       ! The places of the voxels are not given, so no map can be drawn.
       ! 1 trial shows no known stimulus and drops out (labels 3).
     """
@@ -187,7 +191,7 @@ def _warnings(check: RecordingCheck, *, located: bool) -> Iterator[str]:
         yield f"Responses are missing (NaN or infinite) in runs {cut_short(said)}; drop these voxels or runs."
     if check.constant_voxels:
         yield f"{check.constant_voxels} of {check.n_voxels} voxels are constant; their correlations are undefined."
-    still = runs[runs["constant_voxels"] > check.constant_voxels]
+    still = runs[(runs["constant_voxels"] > check.constant_voxels) & (runs["n_trials"] > 1)]
     if len(still):
         said = [f"{run} ({count})" for run, count in still["constant_voxels"].items()]
         yield f"More voxels are constant within runs {cut_short(said)}."
@@ -195,7 +199,7 @@ def _warnings(check: RecordingCheck, *, located: bool) -> Iterator[str]:
         yield "The places of the voxels are not given, so no map can be drawn."
     empty = check.regions.index[check.regions["n_voxels"] == 0]
     if len(empty):
-        yield f"{len(empty)} regions have no voxel: {cut_short(empty)}."
+        yield f"{'1 region has' if len(empty) == 1 else f'{len(empty)} regions have'} no voxel: {cut_short(empty)}."
 
 
 def _look_at_runs(recording: Recording) -> tuple[pd.DataFrame, int, int]:
@@ -239,9 +243,8 @@ def _extremes(
 def _look_at_labels(recording: Recording, ids: Sequence[str] | None) -> tuple[LabelMatch | None, list[str]]:
     if ids is None:
         return None, []
-    bare = replace(recording, responses=recording.responses[:, :1], geometry=None, rois={})
     try:
-        _, match = match_stimuli(bare, ids)
+        _, match = compare_labels(recording, ids)
     except InputError as error:
         return None, [f"{error.problem[0].upper()}{error.problem[1:]}."]
     if not match.n_unmatched:

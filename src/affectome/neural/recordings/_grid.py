@@ -62,6 +62,8 @@ def grid_from_coordinates(
                 "voxel indices are no whole numbers", source=source, remedy="give i, j, k as whole numbers"
             )
     indices = indices - np.minimum(indices.min(axis=0), 0)
+    ijk = indices.astype(np.int32)
+    _check_apart(ijk, source)
     affine = _fitted_affine(indices, millimetres)
     if affine is None:
         logger.warning("%s: the voxels lie on a line, so their volume is unknown and no map can be drawn.", source)
@@ -74,8 +76,6 @@ def grid_from_coordinates(
             source=source,
             remedy="give indices and millimetres of one volume, not of several or warped ones",
         )
-    ijk = indices.astype(np.int32)
-    _check_apart(ijk, source)
     i, j, k = (int(most) + 1 for most in ijk.max(axis=0))
     return VolumeGrid(ijk, affine, (i, j, k), space)
 

@@ -17,7 +17,7 @@ from affectome.neural.recordings._recording import Recording
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["LabelMatch", "average_repeats", "drop_duplicates", "match_stimuli"]
+__all__ = ["LabelMatch", "average_repeats", "compare_labels", "drop_duplicates", "match_stimuli"]
 
 Rule = Literal["table", "id", "number"]
 
@@ -102,6 +102,23 @@ def match_stimuli(
     >>> matched.trials["stimulus"].tolist(), report.rule, report.unmatched["label"].tolist(), report.unshown
     (['0017', '0002'], 'number', ['99'], ('0018',))
     """
+    found, match = compare_labels(recording, ids, labels)
+    if match.n_unmatched:
+        logger.warning(
+            "%s: %d trials are dropped, whose labels are no stimulus (%s).",
+            recording.source or recording.subject,
+            match.n_unmatched,
+            cut_short(match.unmatched["label"].tolist()),
+        )
+    renamed = replace(recording, trials=recording.trials.assign(stimulus=found, label=recording.trials["stimulus"]))
+    has_id = found.notna().to_numpy()
+    return (renamed if has_id.all() else renamed.select_trials(has_id)), match
+
+
+def compare_labels(
+    recording: Recording, ids: Sequence[str], labels: Mapping[str, str] | None = None
+) -> tuple[pd.Series[str], LabelMatch]:
+    """Id of each trial, NaN where it has none, and the account (see :func:`match_stimuli`)."""
     known = [str(one) for one in ids]
     if not known:
         raise InputError("no stimulus ids are given", remedy="give at least one")
@@ -114,16 +131,7 @@ def match_stimuli(
     matched = rows[has_id].groupby(["label", "id"], sort=False).size().rename("n_trials").reset_index()
     unmatched = rows[~has_id].groupby("label", sort=False)["row"].agg(n_trials="size", first_row="first").reset_index()
     appeared = set(matched["id"])
-    match = LabelMatch(rule, matched, unmatched, tuple(one for one in known if one not in appeared))
-    if len(unmatched):
-        logger.warning(
-            "%s: %d trials are dropped, whose labels are no stimulus (%s).",
-            recording.source or recording.subject,
-            match.n_unmatched,
-            cut_short(unmatched["label"].tolist()),
-        )
-    renamed = replace(recording, trials=recording.trials.assign(stimulus=found, label=shown))
-    return (renamed if has_id.all() else renamed.select_trials(has_id)), match
+    return found, LabelMatch(rule, matched, unmatched, tuple(one for one in known if one not in appeared))
 
 
 def _mapping(
