@@ -71,6 +71,9 @@ def plot_voxel_scatter(
             drawn.set_rasterized(True)
             bar = figure_of(ax).colorbar(drawn, ax=ax, fraction=0.046, pad=0.03)
             bar.set_label("Voxels in a cell")
+            powers = [10**k for k in range(7) if 10**k <= np.asarray(drawn.get_array()).max()]
+            bar.set_ticks(powers, labels=[f"{power:,}" for power in powers], minor=False)
+            bar.ax.tick_params(which="minor", length=0)
             bar.outline.set_visible(False)
         ax.plot(limits, limits, color="0.3", linestyle="--", linewidth=0.8, gid="equal")
         if np.isfinite(found["slope"]):

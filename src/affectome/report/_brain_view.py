@@ -162,8 +162,9 @@ def _slices(
                          remedy="resample the map to 2 mm, or draw it with plot_slices")  # fmt: skip
     standard = (geometry.space or "").startswith("MNI")
     below: Any = background if background is not None else ("MNI152" if standard else False)
-    known = np.where(np.abs(np.nan_to_num(shown)) >= (threshold or 0), np.nan_to_num(shown), 0)
-    volume = Nifti1Image(geometry.volume(known, fill=0), geometry.affine)
+    filled = np.nan_to_num(shown)
+    filled[np.abs(filled) < (threshold or 0)] = 0
+    volume = Nifti1Image(geometry.volume(filled, fill=0), geometry.affine)
     symmetric = bool(np.isclose(norm.vmin or 0.0, -(norm.vmax or 0.0)))
     with warnings.catch_warnings():
         for known in _ANNOUNCED:
