@@ -428,6 +428,9 @@ def test_the_same_file_twice_is_refused(tmp_path, draw):
     (tmp_path / "b.h5").symlink_to(tmp_path / "a.h5")
     with pytest.raises(InputError, match=r"b\.h5: is given twice, as file 1 and 2"):
         read_bdpy([tmp_path / "a.h5", tmp_path / "b.h5"])
+    (tmp_path / "c.h5").write_bytes((tmp_path / "a.h5").read_bytes())
+    with pytest.raises(InputError, match=r"c\.h5: recordings 1 and 2 hold the same measurements"):
+        read_bdpy([tmp_path / "a.h5", tmp_path / "c.h5"])
 
 
 def test_sessions_with_other_voxels_or_people_are_refused(tmp_path, draw):

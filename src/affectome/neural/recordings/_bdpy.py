@@ -20,7 +20,7 @@ from affectome.errors import InputError
 from affectome.neural.recordings._bdpy_file import ABSENT, OTHER, BdpyFile, open_bdpy
 from affectome.neural.recordings._check import settle_missing
 from affectome.neural.recordings._grid import grid_from_coordinates
-from affectome.neural.recordings._join import check_same_voxels, join_trials
+from affectome.neural.recordings._join import check_same_voxels, join_trials, refuse_copies
 from affectome.neural.recordings._recording import Recording, SurfaceMesh, VolumeGrid
 
 logger = logging.getLogger(__name__)
@@ -115,11 +115,11 @@ def read_bdpy(
     for head in heads[1:]:
         check_same_voxels(heads[0].without_responses(name), head.without_responses(name))
     responses = np.empty((sum(len(head.trials) for head in heads), int(heads[0].columns.sum())), np.float32)
-    start = 0
-    for head in heads:
+    parts = np.split(responses, np.cumsum([len(head.trials) for head in heads])[:-1])  # views
+    for part, head in zip(parts, heads, strict=True):
         with open_bdpy(head.source) as file:
-            file.fill(responses[start : start + len(head.trials)], head.columns)
-        start += len(head.trials)
+            file.fill(part, head.columns)
+    refuse_copies(parts, [head.source for head in heads])
     recording = Recording(
         subject=name,
         responses=responses,

@@ -264,9 +264,7 @@ def _geometry_in_words(recording: Recording) -> str:
         sizes = " × ".join(f"{size:.3g}" for size in np.linalg.norm(grid.affine[:3, :3], axis=0))
         return f"a volume of {' × '.join(map(str, grid.shape))} voxels of {sizes} mm, {space}"
     left, right = int((~grid.right).sum()), int(grid.right.sum())
-    return (
-        f"a surface, {left} vertices left and {right} right of {grid.mesh_sizes[0]} and {grid.mesh_sizes[1]}, {space}"
-    )
+    return f"a surface, {left} of {grid.mesh_sizes[0]} vertices left, {right} of {grid.mesh_sizes[1]} right, {space}"
 
 
 def _range(counts: pd.Series[int]) -> str:

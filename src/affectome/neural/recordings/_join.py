@@ -18,7 +18,7 @@ from affectome.neural.recordings._recording import Recording, SurfaceMesh, Volum
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["check_same_voxels", "distinct_runs", "join_recordings", "join_trials", "standardise_runs"]
+__all__ = ["check_same_voxels", "distinct_runs", "join_recordings", "join_trials", "refuse_copies", "standardise_runs"]
 
 _BLOCK_VALUES = 2**21  # of a run × voxel block while it is float64: 16 MB
 
@@ -67,7 +67,7 @@ def join_recordings(recordings: Sequence[Recording]) -> Recording:
                 remedy="join recordings of one person only",
             )
         check_same_voxels(first, other)
-    _refuse_copies(recordings)
+    refuse_copies([each.responses for each in recordings], [each.source for each in recordings])
     return replace(
         first,
         responses=np.concatenate([each.responses for each in recordings]),
@@ -147,16 +147,14 @@ def _shared(first: VolumeGrid | SurfaceMesh | None, other: VolumeGrid | SurfaceM
     return f" ({len(here & there)} places are in both)"
 
 
-def _refuse_copies(recordings: Sequence[Recording]) -> None:
-    for later, other in enumerate(recordings):
-        for earlier, first in enumerate(recordings[:later]):
-            ends = [0, -1]
-            if len(first.responses) == len(other.responses) and np.array_equal(
-                first.responses[ends], other.responses[ends]
-            ):
+def refuse_copies(parts: Sequence[NDArray[np.float32]], sources: Sequence[str]) -> None:
+    """Refuse sessions with the same first and last responses: one was given twice, perhaps under another name."""
+    for later, other in enumerate(parts):
+        for earlier, first in enumerate(parts[:later]):
+            if len(first) == len(other) and np.array_equal(first[[0, -1]], other[[0, -1]]):
                 raise InputError(
                     f"recordings {earlier + 1} and {later + 1} hold the same measurements",
-                    source=other.source or None,
+                    source=sources[later] or None,
                     remedy="give each session once",
                 )
 
