@@ -267,12 +267,12 @@ def _all_orders(sets: Sequence[_Set], n_trials: int, n_distinct: int) -> NDArray
     ways = itertools.product(*(list(_arrangements(contents)) for _, contents in sets))
     for row, arrangement in enumerate(ways):
         for (places, _), order in zip(sets, arrangement, strict=True):
-            orders[row, places] = places[list(order)]
+            orders[row, places[list(order)]] = places  # block order[k] of the design meets the responses of block k
     return orders[1:]  # the first arrangement of every set is the observed one
 
 
 def _arrangements(contents: Sequence[Hashable]) -> Iterator[tuple[int, ...]]:
-    """Which block comes to each place, for every distinct arrangement, the observed one first."""
+    """Which block of the design each block of responses meets, for every distinct arrangement, the observed first."""
     kinds = list(dict.fromkeys(contents))
     queues = {kind: [k for k, content in enumerate(contents) if content == kind] for kind in kinds}
     observed = tuple(range(len(contents)))
