@@ -451,3 +451,30 @@ def test_bad_input_is_named_by_what_and_where():
         encode(space.iloc[:1], recording, name="x")
     with pytest.raises(InputError, match="emotions"):
         encode(space.assign(f0=np.nan), recording, name="emotions")
+
+
+def test_r2_is_the_planted_share_of_variance_less_what_estimation_costs():
+    # With n training trials, p features and signal share s, least squares loses about (1 - s) p / n.
+    rng = np.random.default_rng(0)
+    n, p, n_voxels, share = 1800, 10, 400, 0.2
+    ids = [f"s{k}" for k in range(n)]
+    x = rng.normal(size=(n, p))
+    beta = rng.normal(size=(p, n_voxels))
+    beta *= np.sqrt(share / (beta**2).sum(axis=0))
+    responses = x @ beta + np.sqrt(1 - share) * rng.normal(size=(n, n_voxels))
+    trials = pd.DataFrame({"stimulus": ids, "run": np.arange(n) // 30, "session": 1})
+    recording = Recording("s", responses.astype(np.float32), trials)
+    found = encode(pd.DataFrame(x, index=ids, columns=list("abcdefghij")), recording, name="x")
+    expected = share - (1 - share) * p / (n * 5 / 6)
+    error = np.std(found.r2) / np.sqrt(n_voxels)
+    assert abs(found.r2.mean() - expected) < 4 * error + 0.001  # ridge shrinks a little of the loss away
+    assert abs((found.r**2).mean() - expected) < 0.01
+    np.testing.assert_allclose(np.corrcoef(found.weights.ravel(), beta.ravel())[0, 1], 1, atol=0.03)
+
+
+def test_voxels_of_noise_are_predicted_no_better_than_by_the_mean():
+    space, recording = simulated(n=600, n_runs=30)
+    noise = np.random.default_rng(1).normal(size=(600, 1000)).astype(np.float32)
+    found = encode(space, Recording("s", noise, recording.trials), name="x")
+    assert -0.12 < found.r.mean() < 0  # below 0: the training mean moves against the held-out mean
+    assert -0.02 < found.r2.mean() < 0
