@@ -119,7 +119,7 @@ def parts(
     threads = max(1, min(threads, -(-len(voxels) // _VOXELS)))
     width, n_groups = min(len(voxels), _VOXELS), len(refit.atom_of_group)
     sums, (n, p) = _at_once(refit) * refit.augmented.shape[1], refit.augmented.shape
-    stack = 8 * sums * n * (1 if n_groups < 2 else 2)
+    stack = 4 * sums * n * (n_groups + 2)  # most where trials change places between groups
     # Sums of every group, and per fold a handful of arrays as large (in float64 where alpha is chosen anew).
     at_work = threads * 4 * width * sums * (n_groups + (8 + 3 * len(refit.alphas) if chosen else 5))
     at_work += 24 * n_permutations * width  # a batch of the null in float64, sorted

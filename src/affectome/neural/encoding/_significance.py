@@ -38,7 +38,7 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
 _ALPHA = 0.05  # of the counts
-_INFLATED = 1.1  # variance of r, over that of independent trials, from which on it is said
+_INFLATED = 1.2  # variance of r, over that of independent trials, from which on it is said
 
 
 @dataclass(frozen=True, eq=False)
