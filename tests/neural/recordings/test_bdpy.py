@@ -131,9 +131,7 @@ def test_bdpy_reads_what_we_write(bdpy, tmp_path, recording, layout, dtype):
 
 @pytest.mark.parametrize("layout", ["dataset", "dataSet"])
 def test_what_we_write_reads_back_whole(tmp_path, recording, layout):
-    shifted = replace(
-        recording, trials=recording.trials.assign(label="x", onset=0.5, stimulus=["0017", "17", "n/a"] * 4)
-    )
+    shifted = replace(recording, trials=recording.trials.assign(label="x", onset=0.5, stimulus=["0017", "", "n/a"] * 4))
     assert write_bdpy(tmp_path / "any.h5", shifted, layout=layout) == tmp_path / "any.h5"
     again = read_bdpy(tmp_path / "any.h5")
     assert again.subject == "sub-01"
@@ -335,6 +333,10 @@ FAULTS = {
         r"trial 7: the label 99 of 'stimulus_name' has no text in vmap \(8 labels from 1 to 8\)",
     ),
     "vmap is no number": (lambda f, _: f.create_dataset("vmap/stimulus_name/x", data=b"y"), "vmap of .* says 'x'"),
+    "header is no JSON": (
+        lambda f, _: replaced(f, "header/affectome_geometry", b"{"),
+        "its header 'affectome_geometry' is no JSON",
+    ),
     "missing responses": (
         set_response(5, slice(3, 6), np.nan),
         r"run 2: the responses of 3 of 30 voxels are NaN or infinite; .*nan=\"drop voxels\"",

@@ -46,9 +46,11 @@ def test_what_cannot_be_read_is_named(tmp_path, recording):
     write_bdpy(tmp_path / "a.h5", recording)
     np.save(tmp_path / "b.npy", recording.responses)
     (tmp_path / "c.txt").write_text("")
+    (tmp_path / "left.func.gii").write_text("")
     for path, options, message in (
         (tmp_path / "none.h5", {}, r"none\.h5: there is no such file"),
         (tmp_path / "c.txt", {}, r"c\.txt: is of no known kind of recording; give \.h5"),
+        (tmp_path / "left.func.gii", {}, "is one hemisphere of a surface; read both with read_gifti"),
         (tmp_path / "b.npy", {}, r"b\.npy: there is no table of trials b\.csv beside it"),
         ([tmp_path / "a.h5", tmp_path / "b.npy"], {}, r"b\.npy: is of another kind than a\.h5"),
         ([tmp_path / "b.npy"] * 2, {}, "2 paths are given, of a kind that is read one at a time"),

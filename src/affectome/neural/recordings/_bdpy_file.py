@@ -246,7 +246,12 @@ class BdpyFile:
     def geometry_header(self) -> dict[str, Any]:
         """What we wrote about the geometry; empty in files of others."""
         text = self.header_text(GEOMETRY_HEADER)
-        stated = {} if text is None else json.loads(text)
+        if text is None:
+            return {}
+        try:
+            stated = json.loads(text)
+        except ValueError as error:
+            raise self._fault(f"its header '{GEOMETRY_HEADER}' is no JSON", "write the recording again") from error
         return stated if isinstance(stated, dict) else {}
 
 
@@ -259,7 +264,7 @@ def _piece(tall: int, wide: int, n_rows: int, n_columns: int, budget: int) -> tu
 
 def _as_text(held: Any) -> str:
     if isinstance(held, bytes):
-        return held.decode("utf-8")
+        return held.decode("utf-8", errors="backslashreplace")
     if isinstance(held, str):
         return held
     raise TypeError(f"{cut_short([type(held).__name__])} is no text")

@@ -73,7 +73,8 @@ def match_stimuli(
     Returns
     -------
     Recording
-        Only trials with an id; in the column ``stimulus`` the id, in ``label`` the text of the file.
+        Only trials with an id; in the column ``stimulus`` the id, in ``label`` (replaced where there is one) the text
+        of the file.
     LabelMatch
 
     Raises

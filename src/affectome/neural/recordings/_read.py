@@ -102,6 +102,10 @@ def _kind(path: PathLike) -> str:
         return "nifti"
     if name.endswith(".npy"):
         return "arrays"
+    if name.endswith(".gii"):
+        raise InputError(
+            "is one hemisphere of a surface", source=path, remedy="read both with read_gifti(left, right, events, ...)"
+        )
     raise InputError(
         "is of no known kind of recording",
         source=path,
