@@ -481,6 +481,31 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, recording, monkeypatch):
     assert (tmp_path / "a.h5").read_bytes() == before and len(list(tmp_path.iterdir())) == 1
 
 
+FULL = """
+import resource, signal, sys
+import numpy as np, pandas as pd
+from affectome import EnvironmentFailure
+from affectome.neural import Recording, write_bdpy
+
+trials = pd.DataFrame({"stimulus": [str(k) for k in range(100)], "run": 1, "session": 1})
+there = Recording("sub-01", np.ones((100, 2000), np.float32), trials)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
+try:
+    write_bdpy(sys.argv[1], there)
+except EnvironmentFailure as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no limit on the size of files")
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path):
+    command = [sys.executable, "-c", FULL, str(tmp_path / "a.h5")]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "a.h5: cannot be written" in ran.stdout and "File too large" in ran.stdout
+    assert not list(tmp_path.iterdir()) and ran.stderr == ""
+
+
 def test_a_single_slice_keeps_its_places(tmp_path, draw):
     whole = draw(n_voxels=100)
     slice_of = whole.select_voxels(whole.geometry.ijk[:, 2] == 3)

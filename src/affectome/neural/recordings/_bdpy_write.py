@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,15 +62,13 @@ def write_bdpy(
     EnvironmentFailure
         Where the file cannot be written.
     """
-    import h5py
-
     if layout not in ("dataset", "dataSet") or dtype not in ("float64", "float32"):
         raise InputError(
             f"layout is '{layout}' and dtype '{dtype}'", remedy="choose dataset or dataSet, and float64 or float32"
         )
     columns, texts = _coded_columns(recording, label_column)
     rows = _metadata_rows(recording, columns)
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_path(path) as temporary, _new_file(temporary) as file:
         _write_dataset(file, layout, np.dtype(dtype), recording.responses, columns)
         _write_metadata(
             file, "metadata" if layout == "dataset" else "metaData", rows, recording.n_voxels + len(columns)
@@ -82,6 +82,18 @@ def write_bdpy(
             for code, text in spelt.items():
                 labels[str(code)] = text.encode()
     return Path(path)
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[Any]:
+    """An HDF5 file to write; a disk that is full as it closes, which HDF5 calls a runtime error, is an OSError."""
+    import h5py
+
+    try:
+        with h5py.File(path, "w") as file:
+            yield file
+    except RuntimeError as error:
+        raise OSError(" ".join(str(error).split())) from error
 
 
 def _coded_columns(
