@@ -119,6 +119,10 @@ def test_voxels_that_are_not_significant_are_faded_and_those_below_the_threshold
     np.testing.assert_allclose(images(figure)[0].get_array()[0, :, 3], [1, 0.5 * FADED, 0, 0, 0])
     note = "significant: 2 of 4 voxels; |value| ≥ 0.1: 2 of 4 voxels (others faded)"
     assert note in texts(figure)
+    below = plot_slices([1.0, -0.5, 0.5, 0, 0], grid, "r", significant=significant, diverging=True)
+    np.testing.assert_allclose(images(below)[0].get_array()[0, :, 3], [1, 0.5 * FADED, 1, 1, 0])
+    bottom = plot_slices([1.0, -0.5, 0.5, 0, 0], grid, "r", significant=significant)  # a negative r is no strong one
+    np.testing.assert_allclose(images(bottom)[0].get_array()[0, :, 3], [1, 0, 1, 1, 0])
     recorded = images(figure, "recorded")[0].get_array()
     assert recorded[..., 3].all()  # what was recorded is grey below
 
@@ -333,3 +337,12 @@ def test_glass_brain_shows_significant_voxels_at_their_side(assert_readable):
         y = upper - down * (upper - bottom) if image.origin == "upper" else bottom + down * (upper - bottom)
         assert (x, y) == pytest.approx(place, abs=5)
     assert_readable(figure)
+
+
+def test_a_glass_brain_may_be_empty():
+    grid = brain_grid()
+    for values, marks, note in (
+        (np.full(len(grid), np.nan), None, "none of 14,283 voxels has a value"),
+        (np.ones(len(grid)), np.zeros(len(grid), bool), "none of 14,283 voxels is significant (others not shown)"),
+    ):
+        assert note in texts(plot_glass_brain(values, grid, "r", significant=marks))

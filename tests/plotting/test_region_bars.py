@@ -85,9 +85,9 @@ def test_stars_of_a_comparison_say_what_they_are():
     scores, _ = tables(["TPJ", "IPL"], SPACES[:2])
     scores.loc[scores["space"] == "llm", "r"] -= 0.2
     found = compare_group(scores, reference="mllm", seed=0)
-    figure = plot_region_bars(scores, found)
+    figure = plot_region_bars(scores, found, {"mllm": "MLLM"})
     title = figure.legends[0].get_title().get_text()
-    assert title == "* < .05, ** < .01, *** < .001 against mllm (paired t, q)"
+    assert title == "* < .05, ** < .01, *** < .001 against MLLM (paired t, q)"
     assert [t.get_text() for t in stars(figure.axes[0])] == list(found.comparisons["stars"])
 
 

@@ -15,8 +15,8 @@ def result(n, slope=1.2):
     first = 1.2 * second + rng.normal(0, 0.03, n)
     voxels = pd.DataFrame({"r_first": first, "r_second": second, "difference": first - second})
     voxels.iloc[:1] = np.nan
-    row = {"n_voxels": n, "r_first": 0.12, "r_second": 0.1, "share_above": 0.62, "share_above_low": 0.55,
-           "share_above_high": 0.69, "slope": slope, "slope_low": 1.1, "slope_high": 1.31}  # fmt: skip
+    row = {"n_voxels": n, "r_first": 0.12, "r_second": 0.1, "share_above": 0.62, "share_low": 0.55,
+           "share_high": 0.69, "slope": slope, "slope_low": 1.1, "slope_high": 1.31}  # fmt: skip
     return EncodingDifference("sub-01", "mllm", "llm", voxels, pd.DataFrame([row], ["all"]), 12, 0.95)
 
 

@@ -159,7 +159,8 @@ def plot_slices(
         Anatomy below the map, as nibabel reads it; by default the MNI152 template in an MNI space, else light grey
         where voxels were recorded.
     significant : bool array of shape (n_voxels,)
-        Other voxels are faded to a quarter of their colour.
+        Other voxels are faded to at most 30% of their colour, the less of it the nearer they are to the bottom or the
+        middle of the scale.
     threshold
         Voxels of a smaller absolute value are not drawn.
     limits
@@ -275,6 +276,8 @@ def plot_glass_brain(
     -------
     matplotlib Figure
     """
+    import warnings
+
     from nibabel import Nifti1Image
     from nilearn import plotting
 
@@ -291,10 +294,12 @@ def plot_glass_brain(
     with house_style():
         figure = Figure(figsize=(width, head + body + foot))
         box = (0, foot / (head + body + foot), 1 - legend.width / width, body / (head + body + foot))
-        drawn = plotting.plot_glass_brain(
-            Nifti1Image(geometry.volume(shown, fill=0), geometry.affine), display_mode="lyrz", figure=figure, axes=box,
-            colorbar=False, annotate=False, plot_abs=False, threshold=1e-9, cmap=cmap, vmin=norm.vmin, vmax=norm.vmax,
-            symmetric_cbar=False, alpha=0.6)  # fmt: skip
+        image = Nifti1Image(geometry.volume(shown, fill=0), geometry.affine)
+        with warnings.catch_warnings():  # a map may hold nothing to show
+            warnings.filterwarnings("ignore", "empty mask", UserWarning)
+            drawn = plotting.plot_glass_brain(
+                image, display_mode="lyrz", figure=figure, axes=box, colorbar=False, annotate=False, plot_abs=False,
+                threshold=1e-9, cmap=cmap, vmin=norm.vmin, vmax=norm.vmax, symmetric_cbar=False, alpha=0.6)  # fmt: skip
         drawn.annotate(size=7, positions=False)
         legend.draw(figure, width - legend.width, foot + body / 2, body)
         if title:

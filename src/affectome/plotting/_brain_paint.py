@@ -20,7 +20,8 @@ from affectome.plotting._lettering import drawable, drawable_lines, ink
 __all__ = ["BarLegend", "Legend", "PatchLegend", "SquareLegend", "checked_values", "difference_colours", "paint",
            "two_coloured", "value_scale"]  # fmt: skip
 
-#: How dense the largest value is drawn that is not significant; smaller ones in proportion, so that noise is no veil.
+#: How dense the largest value is drawn that is not significant; smaller ones in proportion to how far they are from the
+#: bottom or middle of the scale, so that noise is no veil.
 FADED = 0.3
 #: What a place is painted that was recorded and has no value.
 UNKNOWN = "0.86"
@@ -79,8 +80,9 @@ def paint(
     """RGBA of every place: see-through where there is no value or it is below the threshold, faded where not marked."""
     rgba = np.asarray(cmap(norm(np.nan_to_num(values))), np.float64)
     if significant is not None:
-        strength = np.abs(np.nan_to_num(values)) / max(abs(norm.vmin or 0), abs(norm.vmax or 1))
-        rgba[~significant, 3] = FADED * np.minimum(strength, 1)[~significant]
+        low, high = float(norm.vmin or 0), float(norm.vmax or 0)
+        distance = np.abs(np.nan_to_num(values)) / high if low == -high else norm(np.nan_to_num(values))
+        rgba[~significant, 3] = FADED * np.clip(distance, 0, 1)[~significant]
     with np.errstate(invalid="ignore"):
         hidden = np.isnan(values) | (np.abs(values) < (threshold or 0))
     rgba[hidden] = (1, 1, 1, 0)

@@ -91,7 +91,7 @@ def plot_region_bars(
     spaces = list(dict.fromkeys(table["space"]))
     per_row = max(1, int((PAGE_WIDTH - _SIDES) / (_BAR * (len(spaces) + 1))))
     rows = [(heading, part) for heading, regions in chosen.items() for part in _parts(list(regions), per_row)]
-    said = stars if stars is not None else _said(summary)
+    said = stars if stars is not None else _said(summary, labels or {})
     with house_style():
         widest = max(len(part) for _, part in rows)
         width = min(PAGE_WIDTH, max(3.5, _SIDES + widest * max(0.3, 0.11 * (len(spaces) + 1))))
@@ -125,11 +125,11 @@ def _turned(rows: Sequence[tuple[str, list[str]]], slot: float) -> float:
     return 0.0 if longest < 0.95 * slot else longest
 
 
-def _said(summary: GroupComparison | pd.DataFrame) -> str:
+def _said(summary: GroupComparison | pd.DataFrame, labels: Mapping[str, str]) -> str:
     if isinstance(summary, pd.DataFrame):
         return ""
     kind = _P_NAMES.get(summary.star_column, summary.star_column)
-    return f"* < .05, ** < .01, *** < .001 against {summary.reference} ({kind})"
+    return f"* < .05, ** < .01, *** < .001 against {labels.get(summary.reference, summary.reference)} ({kind})"
 
 
 def _draw_legend(figure: Figure, bars: _Bars, labels: Mapping[str, str], said: str) -> None:

@@ -93,7 +93,7 @@ def plot_voxel_scatter(
 
 
 def _said(found: Mapping[Any, float], first: str, level: float) -> list[str]:
-    low, high = found["share_above_low"], found["share_above_high"]
+    low, high = found["share_low"], found["share_high"]
     share = f"{first} higher in {found['share_above']:.0%} [{low:.0%}, {high:.0%}]"
     slope = f"slope {found['slope']:.2f} [{found['slope_low']:.2f}, {found['slope_high']:.2f}]"
     given = "" if np.isnan(found["slope"]) else f"; {slope}"
