@@ -40,6 +40,7 @@ __all__ = [
     "listed_ids",
     "null_if_undefined",
     "number",
+    "p_value",
     "print_json",
     "records",
     "stage_progress",
@@ -156,6 +157,13 @@ def files_by_name(what: str, names: list[str], paths: list[Path], *, remedy: str
 def number(value: float | None, digits: int = 3) -> str:
     """A number, or a word where it is not defined."""
     return "undefined" if value is None else f"{value:.{digits}f}"
+
+
+def p_value(value: float | None) -> str:
+    """``p = ...``, or that it is smaller than can be written."""
+    if value is None:
+        return "p undefined"
+    return "p < .0001" if value < 1e-4 else f"p = {value:.4f}"
 
 
 def interval(value: float | None, low: float | None, high: float | None) -> str:

@@ -18,6 +18,7 @@ from affectome.cli._common import (
     interval,
     left_out_ids,
     number,
+    p_value,
     print_json,
     stage_progress,
     start_logging,
@@ -309,7 +310,7 @@ def _region(row: Mapping[str, Any]) -> str:
 def _between(where: list[str], found: Mapping[str, Any]) -> list[str]:
     return [
         f"{where[0]}, all voxels: {found['reference']} minus {other} "
-        f"{interval(row['difference'], row['low'], row['high'])}, p = {number(row['p'], 4)}."
+        f"{interval(row['difference'], row['low'], row['high'])}, {p_value(row['p'])}."
         for other, row in found["against"].items()
     ]
 
@@ -331,7 +332,7 @@ def _together(where: list[str], found: Mapping[str, Any]) -> list[str]:
 def _components(where: list[str], found: Mapping[str, Any]) -> list[str]:
     return [
         f"Components of {where[0]} over people, by {found['by']} ({found['places']}): mean r {number(found['r'])}, "
-        f"p = {number(found['p'], 4)}; {100 * found['accuracy']:.0f}% found again "
+        f"{p_value(found['p'])}; {100 * found['accuracy']:.0f}% found again "
         f"(chance {100 * found['chance']:.0f}%)."
     ]
 
@@ -344,7 +345,7 @@ def _parts(where: list[str], found: Mapping[str, Any]) -> list[str]:
 def _beyond(where: list[str], found: Mapping[str, Any]) -> list[str]:
     return [
         f"{where[0]}: {where[1]} beyond {', '.join(found['controls'])}: R2 "
-        f"{interval(found['unique'], found['low'], found['high'])}, p = {number(found['p'], 4)}."
+        f"{interval(found['unique'], found['low'], found['high'])}, {p_value(found['p'])}."
     ]
 
 
@@ -352,7 +353,7 @@ _SENTENCES: dict[str, Callable[[list[str], Mapping[str, Any]], list[str]]] = {
     "encode": _encoded,
     "between": _between,
     "group": _together,
-    "components": _components,
+    "consistency": _components,
     "partition": _parts,
     "beyond_controls": _beyond,
 }

@@ -113,7 +113,7 @@ def print_brain(summary: Any) -> None:
         return
     from affectome.cli._neural import told
 
-    stages = {name: found for name, found in summary["brain"].items() if name in ("encode", "between", "components")}
+    stages = {name: found for name, found in summary["brain"].items() if name in ("encode", "between", "consistency")}
     lines = [
         line
         for kind, parts in stages.items()

@@ -216,7 +216,7 @@ def _partition(reading: BrainReading, subject: str) -> Stage:
 
     def run(progress: Progress) -> Written:
         from affectome.neural import partition_variance
-        from affectome.plotting import plot_partition
+        from affectome.plotting import plot_region_partition
 
         person = reading.person(subject)
         found = partition_variance(
@@ -227,7 +227,7 @@ def _partition(reading: BrainReading, subject: str) -> Stage:
         whole = found.regions.loc["all"]
         return Written(
             {"regions": found.regions, "voxels": voxels.rename_axis("voxel")},
-            {"partition": plot_partition(found)},
+            {"partition": plot_region_partition(found)},
             {"all_voxels": {str(part): dict(row) for part, row in whole.iterrows()}},
         )
 
@@ -353,7 +353,7 @@ def _components(reading: BrainReading, space: str) -> Stage:
 
     files = [path for who in people for path in asked.files(who, *asked.spaces, *asked.controls)]
     return written_stage(
-        f"components/{space}", asked.out, folder, run, tables=("profiles", "weights", "consistency", "pairs"),
+        f"consistency/{space}", asked.out, folder, run, tables=("profiles", "weights", "consistency", "pairs"),
         figures=("profiles", "consistency"), parameters={**asked.parameters(), "people": people}, files=files,
         reads=[_kept(reading, who, space) for who in people],
     )  # fmt: skip

@@ -21,6 +21,9 @@ from affectome.study._stages import Plan, behavior_stages
 
 __all__ = ["StudyResult", "run_study", "study_status"]
 
+#: Kinds of stages of people and spaces.
+_BRAIN = ("encode", "between", "consistency")
+
 
 @dataclass(frozen=True, eq=False)
 class StudyResult:
@@ -143,7 +146,7 @@ def _summary(study: Study, records: Sequence[StageRecord]) -> dict[str, Any]:
     top = f"top{study.interpretation.top}_nearest_centroid"
     systems: dict[str, Any] = {}
     for name in study.systems:
-        of_system = [r for r in records if r.name.endswith(f"/{name}") and not r.name.startswith(("encode", "between"))]
+        of_system = [r for r in records if r.name.endswith(f"/{name}") and r.name.split("/")[0] not in _BRAIN]
         embedding = by_name[f"embedding/{name}"].summary
         entry: dict[str, Any] = {
             "label": study.label(name),
@@ -179,11 +182,10 @@ def _summary(study: Study, records: Sequence[StageRecord]) -> dict[str, Any]:
 
 def _brain_summary(study: Study, records: Sequence[StageRecord]) -> dict[str, Any]:
     """What was found of each person and space, of spaces against each other, and of all people."""
-    kinds = ("encode", "between", "components")
-    found: dict[str, Any] = {kind: {} for kind in kinds}
+    found: dict[str, Any] = {kind: {} for kind in _BRAIN}
     for record in records:
         kind, *where = record.name.split("/")
-        if kind in kinds and (kind != "components" or "accuracy" in record.summary):
+        if kind in found:
             found[kind]["/".join(where)] = record.summary
         elif record.name == "group":
             found["group"] = record.summary
