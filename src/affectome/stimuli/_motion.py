@@ -98,6 +98,14 @@ def motion_energy(
     ----------
     Adelson & Bergen (1985), JOSA A 2; Nishimoto, Vu, Naselaris, Benjamini, Yu & Gallant (2011), Current Biology 21.
     The filters are those of pymoten (Nunez-Elizalde).
+
+    Examples
+    --------
+    >>> x, t = np.arange(64) / 36, np.arange(20)[:, None, None] / 15
+    >>> to_the_right = np.broadcast_to(50 + 40 * np.cos(2 * np.pi * (2 * x - 4 * t)), (20, 36, 64))
+    >>> small = {"size": (36, 64), "spatial_frequencies": (2,), "directions": (0, 180)}
+    >>> motion_energy({"grating": to_the_right}, **small).loc["grating"].idxmax()
+    '2 cycles 4 Hz 0° at (0.889, 0.500) width 0.300'
     """
     clips = _clips(videos)
     pyramid = _pyramid(fps, size, spatial_frequencies, temporal_frequencies, directions)

@@ -104,6 +104,20 @@ def product_measure(
     References
     ----------
     Dupre la Tour, Eickenberg, Nunez-Elizalde & Gallant (2022), NeuroImage 264.
+
+    Examples
+    --------
+    >>> from affectome.neural import encode, join_spaces
+    >>> rng = np.random.default_rng(0)
+    >>> ids = [f"s{k}" for k in range(240)]
+    >>> a, b = (pd.DataFrame(rng.normal(size=(240, 2)), index=ids) for _ in "ab")
+    >>> responses = (a @ np.ones((2, 3)) + b @ np.full((2, 3), 0.5) + rng.normal(size=(240, 3))).to_numpy(np.float32)
+    >>> trials = pd.DataFrame({"stimulus": ids, "run": np.arange(240) // 20, "session": 1})
+    >>> recording = Recording("sub-01", responses, trials)
+    >>> joint, bands = join_spaces({"a": a, "b": b})
+    >>> both = encode(joint, recording, name="both", bands=bands, alphas=[1.0], weightings=3)
+    >>> product_measure(both, recording).regions.loc["all", "value"].round(2).to_dict()
+    {'a': 0.56, 'b': 0.11, 'joint': 0.67}
     """
     check_level(level)
     if split not in ("r2", "correlation"):
