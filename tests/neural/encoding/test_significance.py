@@ -87,14 +87,17 @@ def test_the_null_of_bands_keeps_the_weights_of_every_voxel():
         assert found.null_mean[voxel] == pytest.approx(null.mean(), abs=2e-5)
 
 
-def test_p_is_valid_with_one_alpha():
+def test_p_is_valid_with_one_alpha_for_voxels_and_regions():
     space, recording = world(2, n_voxels=1500)
     found = encoding_significance(
-        encode(space, recording, name="x", alphas=[100.0]), recording, n_permutations=299, tail="empirical", seed=0
-    )
+        encode(space, recording, name="x", alphas=[100.0]), recording, n_permutations=299, tail="empirical", seed=0,
+        rois={f"area {k}": np.arange(1500) // 5 == k for k in range(300)},
+    )  # fmt: skip
     for level in (0.05, 0.01):
         assert (found.p <= level).mean() == binomial(level, 1500)
-    assert (found.q < 0.05).sum() == 0 or found.p.min() < 1e-3
+        assert (found.regions["p"] <= level).mean() == binomial(level, 300)
+        assert (found.regions["p_largest"] <= level).mean() == binomial(level, 300)
+    assert (found.q < 0.05).sum() == 0
 
 
 def test_predictions_that_stay_as_they_are_would_be_anticonservative():

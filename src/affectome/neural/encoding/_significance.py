@@ -57,7 +57,7 @@ class Significance:
     p_family : float32 array of shape (n_voxels,)
         Against the largest r over all voxels of each permutation.
     p_analytic : float32 array of shape (n_voxels,)
-        By theory, as a check: see Notes of :func:`encoding_significance` for why it is too small.
+        By theory, to compare: see Notes of :func:`encoding_significance` for why it is no test.
     null_mean, null_sd : float32 arrays of shape (n_voxels,)
         Of r over the permutations. The mean is below 0: see there.
     fitted : bool array of shape (n_voxels,)
@@ -180,7 +180,8 @@ def encoding_significance(
     Regions: `q` over regions.
 
     **Analytic check.** t of r with as many trials as Bartlett's formula leaves of them. It knows neither of the
-    doubled variance nor of the mean below zero; it is for comparison with what others report.
+    doubled variance nor of the mean below zero, which err in opposite directions; it is for comparison with what
+    others report.
 
     **Cost.** Per permutation n p V multiplications for the sums and some p² V per fold. Time for 100,000 voxels is in
     docs/significance.md.
