@@ -52,7 +52,7 @@ class Consistency:
         Share identified over all components and people, 1 / n_components, and its p.
     smallest_p : float
         The least that p of a component can be: 1 / (n_permutations + 1), or where there are fewer assignments,
-        about n_components ** (1 - n_subjects).
+        n_components ** -n_subjects.
     by : "region" or "voxel"
     places : int
         Regions or voxels that the correlations go over.
@@ -125,8 +125,9 @@ def component_consistency(
     (a region with a strong signal) stay under this permutation, so that only what is the component's own counts.
     One-sided, p = (b + 1) / (n_permutations + 1).
 
-    **Correction.** Benjamini-Hochberg over components. With two people a component's p cannot be below
-    1 / n_components, see `smallest_p`.
+    **Correction.** Benjamini-Hochberg over components. A permutation may give a component the maps that another has
+    in everybody, as consistent as its own; where all are consistent, p is therefore of the order of
+    n_components ** (1 - n_subjects), which is little with five people and too much with two.
 
     **Interval.** Of the mean correlation over pairs of people of the same kind: jackknife over people on Fisher's z, t
     with n_subjects - 1 degrees of freedom; NaN with two people. Regions, or voxels, are taken as they are. With five
@@ -154,7 +155,7 @@ def component_consistency(
     nulls, hits = _permuted(products, n_permutations, seed)
     low, high = _interval(products, level)
     p = permutation_p(r, nulls)
-    smallest = max(1 / (n_permutations + 1), float(k) ** (1 - n))
+    smallest = max(1 / (n_permutations + 1), float(k) ** -n)
     warn_of_resolution(p, n_permutations, of="components")
     columns = {"r": r, "low": low, "high": high, "p": p, "q": false_discovery_rate(p), "identified": accurate.mean(0)}
     index = pd.Index(components, name="component")

@@ -37,7 +37,7 @@ class WeightComponents:
         Unit vectors; the largest absolute loading of each is positive.
     table : DataFrame, index the components
         ``share`` (of the variance of weights), ``cumulative``, ``null`` and ``null_high`` (median and 95th percentile
-        of the share under the null), ``p`` (one-sided, of the share of what earlier components leave).
+        of the variance of the same component under the null, over the observed total), ``p`` (one-sided).
     retained : int
         Components before the first with p > .05.
     held_out : DataFrame
@@ -104,16 +104,17 @@ def weight_components(
     .. math:: w_v = (Z'Z + \alpha I)^{-1} Z' y_v
 
     with one penalty for all voxels of a person, the median of those that the encoding chose. A penalty per voxel would
-    be smallest where noise happened to fit, and blow those weights up. The weights are centred over the voxels of a person and scaled to the same total variance in everybody, so that no person
-    counts more by having more voxels. The components are eigenvectors of the mean over people of the second moments.
+    be smallest where noise happened to fit, and blow those weights up. The weights are centred over the voxels of a
+    person, and scaled by the variance of the person's responses, so that neither units nor the number of voxels make
+    anybody count more. The components are eigenvectors of the mean over people of the second moments.
 
     **Null.** The responses, in blocks of trials, are exchangeable with respect to the stimuli. Whole trials are
     permuted, all voxels alike, separately for each person, and the weights are computed anew with the same penalty.
     This keeps what makes components out of noise alone: the correlations of the features, which shape the noise of
     weights alike in everybody who saw the same stimuli, and the correlations of voxels. Shares of independent
     surrogate voxels (parallel analysis) would be too small, for neighbours are alike. p = (b + 1) /
-    (n_permutations + 1). The share of a component is taken of what the earlier ones leave; the test stops at the first
-    that fails, and beyond the first it is approximate, for the permutation also takes away the components before.
+    (n_permutations + 1), of the variance of the first component, the second, and so on; the test stops at the first
+    that fails. Beyond the first it is conservative, for the permutation turns earlier components into noise as well.
 
     **Others' components.** For each person, those of the other people [1]_: `explained` beside `stimuli` says whether
     the brain picks directions that the stimuli do not simply vary most along, beside `null` whether anything is shared.
@@ -210,6 +211,7 @@ class _Person:
         self.right = right[there]
         responses = recording.responses[encoding.rows][:, self.kept]
         self.responses = responses - responses.mean(axis=0, dtype=np.float64).astype(np.float32)
+        self.total = float(np.einsum("tv,tv->", self.responses, self.responses, dtype=np.float64))
         alpha = np.exp(np.median(np.log(encoding.alpha[:, self.kept].astype(np.float64))))
         self.gains = (singular[there, None] / (singular[there, None] ** 2 + alpha)).astype(np.float32)
 
@@ -221,11 +223,10 @@ class _Person:
         return weights
 
     def second_moment(self, order: NDArray[np.int32] | None) -> Floats:
-        """Second moment of the weights on the features, of trace 1, with the responses in this order."""
+        """Second moment of the weights on the features over that of the responses, with the responses in this order."""
         weights = self._rotated(order)
-        moment = self.right.T @ (weights @ weights.T).astype(np.float64) @ self.right
-        scaled: Floats = moment / np.trace(moment)
-        return scaled
+        moment: Floats = self.right.T @ (weights @ weights.T).astype(np.float64) @ self.right / self.total
+        return moment
 
     def scores(self, vectors: Floats) -> NDArray[np.float32]:
         """Weights along these directions, (n_directions, n_voxels)."""
@@ -239,8 +240,6 @@ class _Spread:
 
     def __init__(self, moments: Floats, stimuli: Floats, n_shown: int) -> None:
         self.values, self.vectors = _falling(moments.mean(axis=0))
-        left = np.cumsum(self.values[::-1])[::-1]
-        self.of_the_rest = (self.values / np.maximum(left, 1e-300))[:n_shown]
         n = len(moments)
         self.explained, self.best, self.by_stimuli = np.full((3, n, n_shown), np.nan)
         if n == 1:
@@ -249,7 +248,7 @@ class _Spread:
             others = moments[np.arange(n) != person].mean(axis=0)
             self.explained[person] = _explained(moments[person], _falling(others)[1], n_shown)
             self.by_stimuli[person] = _explained(moments[person], _falling(stimuli[person])[1], n_shown)
-            self.best[person] = np.cumsum(_falling(moments[person])[0])[:n_shown]
+            self.best[person] = _explained(moments[person], _falling(moments[person])[1], n_shown)
 
 
 def _falling(moment: Floats) -> tuple[Floats, Floats]:
@@ -261,22 +260,23 @@ def _falling(moment: Floats) -> tuple[Floats, Floats]:
 
 
 def _explained(moment: Floats, vectors: Floats, n_shown: int) -> Floats:
-    """Share of a moment of trace 1 in the span of the first 1, 2, .. vectors."""
+    """Share of a moment in the span of the first 1, 2, .. vectors."""
     along = np.einsum("fk,fg,gk->k", vectors[:, :n_shown], moment, vectors[:, :n_shown])
-    cumulative: Floats = np.cumsum(along)
+    cumulative: Floats = np.cumsum(along) / np.trace(moment)
     return cumulative
 
 
 def _component_table(observed: _Spread, nulls: Sequence[_Spread], names: pd.Index) -> pd.DataFrame:
     n_shown = len(names)
-    shares = np.stack([null.values[:n_shown] for null in nulls])
+    total = observed.values.sum()
+    shares = np.stack([null.values[:n_shown] for null in nulls]) / total
     return pd.DataFrame(
         {
-            "share": observed.values[:n_shown],
-            "cumulative": np.cumsum(observed.values)[:n_shown],
+            "share": observed.values[:n_shown] / total,
+            "cumulative": np.cumsum(observed.values)[:n_shown] / total,
             "null": np.median(shares, axis=0),
             "null_high": np.quantile(shares, 0.95, axis=0),
-            "p": permutation_p(observed.of_the_rest, np.stack([null.of_the_rest for null in nulls]), rounding=1e-6),
+            "p": permutation_p(observed.values[:n_shown] / total, shares, rounding=1e-6),
         },
         index=names,
     )
