@@ -1,4 +1,5 @@
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -199,5 +200,8 @@ def test_people_who_do_not_fit_are_refused(planted):
         weight_components(encodings[:1] * 2, recordings[:1] * 2, seed=0)
     with pytest.raises(InputError, match="n_components=0"):
         weight_components(encodings, recordings, n_components=0, seed=0)
+    banded = replace(encodings[0], band_weights=np.ones((5, 2, VOXELS), np.float32))
+    with pytest.raises(InputError, match="sub-0 have a penalty for every band"):
+        weight_components([banded], recordings[:1], seed=0)
     with pytest.raises(InputError, match="the recording of sub-1"):
         weight_components(encodings[:1], recordings[1:2], seed=0)

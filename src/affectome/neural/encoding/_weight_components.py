@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from affectome._progress import Progress, silent
 from affectome._resampling import permutation_p
 from affectome._seeds import named_seed
+from affectome._tables import cut_short
 from affectome.errors import InputError
 from affectome.neural.encoding._components import kept_voxels
 from affectome.neural.encoding._result import Encoding
@@ -180,6 +181,13 @@ def _check(
         )
     if n_components < 1:
         raise InputError(f"n_components={n_components} shows nothing", remedy="use n_components >= 1")
+    banded = [one.subject for one in encodings if one.band_weights is not None]
+    if banded:
+        raise InputError(
+            f"the encodings of {cut_short(banded)} have a penalty for every band",
+            source=encodings[0].space,
+            remedy="encode the space without bands: its components are those of weights under one penalty",
+        )
     subjects = [one.subject for one in encodings]
     if len(set(subjects)) < len(subjects):
         raise InputError(
