@@ -185,7 +185,7 @@ def partition_variance(
     Null of `p`: the space, given all others, does not lower the squared error in new runs. Test: one-sided t of its
     unique part with that standard error. Nothing is permuted: shuffling the rows of a space would also break its
     relation to the other spaces, and flipping signs of gains per run misses that errors of different folds share their
-    training runs, with up to .12 false positives at .05.
+    training runs, with false positives of up to .12 at .05 in theory.
 
     Examples
     --------
