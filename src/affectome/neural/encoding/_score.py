@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from affectome.neural.encoding._solvers import Problem, Solution
+from affectome.neural.encoding._solvers import Problem, Solution, quiet_threads
 
 __all__ = ["Scores", "held_out_scores"]
 
@@ -31,6 +31,11 @@ def held_out_scores(problem: Problem, solution: Solution, fold: NDArray[np.intp]
     r is that of responses and predictions pooled over all trials: NaN where the voxel is constant, 0 where the
     predictions are. R2 = 1 - sum (y - prediction)^2 / sum (y - training mean of the fold)^2. All in float64.
     """
+    with quiet_threads(problem):
+        return _scores(problem, solution, fold, keep)
+
+
+def _scores(problem: Problem, solution: Solution, fold: NDArray[np.intp], keep: bool) -> Scores:
     n, n_voxels = len(fold), problem.y.shape[1]
     r, r2 = np.full(n_voxels, np.nan, np.float32), np.full(n_voxels, np.nan, np.float32)
     predictions = np.empty((n, n_voxels), np.float32) if keep else None

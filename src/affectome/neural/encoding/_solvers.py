@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +14,17 @@ from affectome._fold_sums import Band, Splits
 from affectome._progress import Progress
 from affectome.errors import InputError
 
-__all__ = ["ALPHAS", "Precision", "Problem", "Solution", "Solver", "check_alphas", "choose_solver", "solve"]
+__all__ = [
+    "ALPHAS",
+    "Precision",
+    "Problem",
+    "Solution",
+    "Solver",
+    "check_alphas",
+    "choose_solver",
+    "quiet_threads",
+    "solve",
+]
 
 #: Penalties of Horikawa et al. (2020): 20 values from 10 to 10,000.
 ALPHAS: tuple[float, ...] = tuple(float(a) for a in np.logspace(1, 4, 20))
@@ -118,13 +129,24 @@ def choose_solver(solver: str, backend: str, problem: Problem) -> str:
     return "moments" if backend == "numpy" and narrow else "himalaya"
 
 
+def quiet_threads(problem: Problem) -> AbstractContextManager[object]:
+    """One BLAS thread for narrow spaces: their products are so small that threads cost more than they do."""
+    from threadpoolctl import threadpool_limits
+
+    quiet: AbstractContextManager[object] = threadpool_limits(
+        1 if problem.x.shape[1] <= _NARROW else None, user_api="blas"
+    )
+    return quiet
+
+
 def solve(problem: Problem, *, solver: str, backend: str) -> Solution:
     """Choose alpha and weighting for every voxel and outer fold by the least inner error, and fit."""
     chosen = choose_solver(solver, backend, problem)
     if chosen == "moments":
         from affectome.neural.encoding._moments import solve_moments
 
-        return solve_moments(problem)
+        with quiet_threads(problem):
+            return solve_moments(problem)
     from affectome.neural.encoding._projections import solve_projections
 
     return solve_projections(problem, backend)
