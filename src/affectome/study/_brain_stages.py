@@ -270,7 +270,7 @@ def _beyond_controls(reading: BrainReading, subject: str, space: str) -> Stage:
         return Written(
             {"regions": found.regions, "voxels": found.voxels.rename_axis("voxel")},
             {"unique": figure},
-            {"controls": list(found.controls), **found.regions.to_dict("index")["all"]},
+            {"controls": list(found.controls), **{str(k): v for k, v in found.regions.loc["all"].items()}},
         )
 
     return written_stage(
