@@ -31,7 +31,7 @@ from affectome.neural.encoding import (
     winner_map,
     write_encoding,
 )
-from affectome.neural.maps import GroupMap, average_maps, common_geometry, map_facts, read_map, write_map
+from affectome.neural.maps import GroupMap, average_maps, common_geometry, map_facts, map_files, read_map, write_map
 from affectome.neural.recordings import (
     CONFOUND_SETS,
     LabelMatch,
@@ -144,6 +144,7 @@ __all__ = [
     "join_recordings",
     "join_spaces",
     "map_facts",
+    "map_files",
     "match_stimuli",
     "normalised_scores",
     "pareto_tail_p",

@@ -53,6 +53,8 @@ class Stage:
         Raised when the same inputs would now give another result.
     complete
         Whether a summary tells of finished work; what is not complete is kept, and done again by the next run.
+    more
+        Outputs beside `outputs` whose names only the work decides, as its summary tells them.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Stage:
     reads: tuple[str, ...] = ()
     version: int = 1
     complete: Callable[[Mapping[str, Any]], bool] = lambda summary: True
+    more: Callable[[Mapping[str, Any]], Sequence[str]] = lambda summary: ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +159,7 @@ def run_stages(
                 failed[stage.name] = error
                 continue
             seconds = time.perf_counter() - start
-            outputs = {name: file_digest(results / name) for name in stage.outputs}
+            outputs = {name: file_digest(results / name) for name in (*stage.outputs, *stage.more(summary))}
             now = datetime.now(UTC).isoformat(timespec="seconds")
             record = StageRecord(stage.name, key, outputs, dict(summary), round(seconds, 3), now, __version__)
             if stage.complete(summary):
@@ -245,7 +248,7 @@ def _finished(stage: Stage, key: str, results: Path) -> StageRecord | None:
     except AffectomeError as error:
         logger.warning("The record of stage %s is damaged, so it runs again: %s", stage.name, error)
         return None
-    if record.key != key or set(record.outputs) != set(stage.outputs):
+    if record.key != key or set(record.outputs) != {*stage.outputs, *stage.more(record.summary)}:
         return None
     for name, digest in record.outputs.items():
         path = results / name

@@ -70,6 +70,7 @@ def weight_components(
     n_components: int = 10,
     masks: Mapping[str, NDArray[np.bool_]] | None = None,
     n_permutations: int = 200,
+    blocks: str | None = None,
     block_length: int | None = None,
     within: Literal["run"] | None = "run",
     seed: int,
@@ -80,14 +81,15 @@ def weight_components(
     Parameters
     ----------
     encodings, recordings
-        One each per person, of one space, in the same order.
+        One each per person, of one space, in the same order. Recordings are taken one after the other, once, and what
+        is kept of each are the responses of the chosen voxels.
     n_components
         At most as many as the space has features.
     masks : mapping from subject to bool array of shape (n_voxels,), optional
         Voxels to take; by default all that have an r. The null takes the mask as given, so that p holds for masks made
         without this encoding (anatomy, a noise ceiling, other runs). Voxels chosen because this encoding predicts them
         have larger weights along what the design varies most, in everybody, and p is too small.
-    n_permutations, block_length, within
+    n_permutations, blocks, block_length, within
         Of the trials, see :func:`block_permutations`.
     seed
         Of the permutations; each person has its own.
@@ -128,24 +130,23 @@ def weight_components(
        of object and action categories across the human brain. Neuron 76, 1210-1224.
     """
     _check(encodings, recordings, n_components, n_permutations)
-    people = [
-        _Person(encoding, recording, None if masks is None else masks.get(encoding.subject))
-        for encoding, recording in zip(encodings, recordings, strict=True)
-    ]
+    people, drawn = [], []
+    for encoding, recording in zip(encodings, recordings, strict=True):  # each is looked at once
+        people.append(_Person(encoding, recording, None if masks is None else masks.get(encoding.subject)))
+        drawn.append(
+            block_permutations(
+                recording.trials.iloc[encoding.rows],
+                blocks=blocks,
+                block_length=block_length,
+                within=within,
+                n_permutations=n_permutations,
+                seed=named_seed(seed, encoding.subject),
+            )
+        )
     n_shown = min(n_components, len(encodings[0].features))
     moments = np.stack([person.second_moment(None) for person in people])
     stimuli = np.stack([person.stimuli for person in people])
     observed = _Spread(moments, stimuli, n_shown)
-    drawn = [
-        block_permutations(
-            recording.trials.iloc[encoding.rows],
-            block_length=block_length,
-            within=within,
-            n_permutations=n_permutations,
-            seed=named_seed(seed, encoding.subject),
-        )
-        for encoding, recording in zip(encodings, recordings, strict=True)
-    ]
     n_drawn = min(one.n_permutations for one in drawn)
     nulls = []
     for draw in range(n_drawn):

@@ -16,7 +16,7 @@ from affectome.neural.maps._write import Place, place_of
 from affectome.neural.recordings import Recording, SurfaceMesh, VolumeGrid
 from affectome.neural.recordings._lattice import lattice_shift
 
-__all__ = ["map_facts", "read_map"]
+__all__ = ["map_facts", "map_files", "read_map"]
 
 Floats = NDArray[np.float32]
 
@@ -62,13 +62,29 @@ def read_map(path: str | os.PathLike[str], place: Place) -> Floats:
 
 def map_facts(path: str | os.PathLike[str]) -> dict[str, Any]:
     """What the JSON file beside a map says of it."""
+    return read_json(_facts_file(Path(path)))
+
+
+def map_files(path: str | os.PathLike[str]) -> list[Path]:
+    """Every file of a map: the image, or both hemispheres, or the table, and the JSON file beside it."""
     source = Path(path)
+    if source.name.endswith(".gii"):
+        images = [_hemisphere(source, letter) for letter in "LR"]
+        return [*images, _facts_file(source)]
+    return [source, _facts_file(source)]
+
+
+def _facts_file(source: Path) -> Path:
     stem = source.name
     for extension in (".nii.gz", ".nii", ".func.gii", ".gii", ".tsv"):
         stem = stem.removesuffix(extension)
     stem = stem.replace("_hemi-L", "").replace("_hemi-R", "")
     stem = stem.removeprefix("hemi-L_").removeprefix("hemi-R_")
-    return read_json(source.with_name(f"{stem}.json"))
+    return source.with_name(f"{stem}.json")
+
+
+def _hemisphere(path: Path, letter: str) -> Path:
+    return path.with_name(path.name.replace("hemi-L_", f"hemi-{letter}_").replace("hemi-R_", f"hemi-{letter}_"))
 
 
 def _read_volume(path: Path, grid: VolumeGrid) -> Floats:
@@ -88,7 +104,7 @@ def _read_volume(path: Path, grid: VolumeGrid) -> Floats:
 def _read_surfaces(path: Path, mesh: SurfaceMesh) -> Floats:
     sides = []
     for letter, size in zip("LR", mesh.mesh_sizes, strict=True):
-        here = path.with_name(path.name.replace("hemi-L_", f"hemi-{letter}_").replace("hemi-R_", f"hemi-{letter}_"))
+        here = _hemisphere(path, letter)
         if not here.exists():
             raise InputError("one hemisphere of the map is not there", source=here, remedy="copy both")
         arrays = [array.data for array in getattr(_load(here), "darrays", [])]
