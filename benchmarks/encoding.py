@@ -11,7 +11,8 @@ folds, its features scaled once per outer fold (its own cross-validation cannot 
 differ where two are nearly as good. Before anything is reported, the alphas and the r of all three are compared.
 
 The last line is JSON: `seconds_100k` (wall), `cpu_seconds_100k`, `peak_gb` (the whole process, responses included),
-`ratio_sklearn` and `ratio_himalaya` (their CPU seconds over ours on the same voxels), `same_alpha_*`, `r_apart_*`.
+`ratio_sklearn` and `ratio_himalaya` (their CPU seconds over ours on the same voxels, all
+on one thread), `same_alpha_*`, `r_apart_*`.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ import pandas as pd
 from himalaya.ridge import RidgeCV
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from affectome.neural import Encoding, Recording, encode
 from affectome.neural.encoding._solvers import ALPHAS
@@ -100,9 +102,11 @@ def by_himalaya(x: np.ndarray, y: np.ndarray, fold: np.ndarray) -> tuple[np.ndar
 
 
 def cpu_seconds(call: Callable[[], object]) -> tuple[float, object]:
-    start = time.process_time()
-    found = call()
-    return time.process_time() - start, found
+    """With one thread of BLAS for everyone: threads that wait for each other count as CPU time."""
+    with threadpool_limits(1, user_api="blas"):
+        start = time.process_time()
+        found = call()
+        return time.process_time() - start, found
 
 
 def agreement(ours: Encoding, theirs: tuple[np.ndarray, np.ndarray], y: np.ndarray) -> tuple[float, float]:
