@@ -81,6 +81,13 @@ BlockLength = Annotated[
 AcrossRuns = Annotated[
     bool, typer.Option("--across-runs", help="Blocks change places over the whole recording, not within runs alone.")
 ]
+Penalties = Annotated[
+    str,
+    typer.Option(
+        "--penalties",
+        help="In permutations: kept (fast; conservative where nothing is predicted) or chosen anew (exact, ten times slower).",
+    ),
+]
 Reference = Annotated[
     str | None, typer.Option("--reference", help="The space that others are held against; the first by default.")
 ]
@@ -144,6 +151,7 @@ def encode(
     blocks: Blocks = None,
     block_length: BlockLength = None,
     across_runs: AcrossRuns = False,
+    penalties: Penalties = "kept",
     reference: Reference = None,
     permutations: Permutations = 1000,
     backend: Backend = "numpy",
@@ -171,7 +179,8 @@ def encode(
         excluded=left_out_ids(exclude), standardise=_one_of("--standardise", standardise, ("zscore", "center", "none")),
         average_repeats=average_repeats, n_folds=folds, alphas=_grid(alphas),
         shared_stimuli=_one_of("--shared-stimuli", shared_stimuli, ("drop", "allow", "raise")), blocks=blocks,
-        block_length=block_length, within=None if across_runs else "run", reference=reference, backend=backend,
+        block_length=block_length, within=None if across_runs else "run",
+        penalties=_one_of("--penalties", penalties, ("kept", "chosen")), reference=reference, backend=backend,
         memory_gb=memory, n_permutations=permutations, level=level, seed=seed,
     )  # fmt: skip
     with stage_progress(quiet) as progress:

@@ -58,6 +58,9 @@ class Brain:
         See :func:`affectome.neural.encode`.
     blocks, block_length, within
         What is exchanged under the null; see :func:`affectome.neural.block_permutations`.
+    penalties
+        Whether every permutation keeps the penalties or chooses them anew; see
+        :func:`affectome.neural.encoding_significance`.
     reference
         Space that the others are held against; by default the first.
     n_permutations, level, seed
@@ -84,6 +87,7 @@ class Brain:
     blocks: str | None = None
     block_length: int | None = None
     within: Literal["run"] | None = "run"
+    penalties: Literal["kept", "chosen"] = "kept"
     reference: str | None = None
     backend: str = "numpy"
     memory_gb: float = 4.0
@@ -128,6 +132,7 @@ class Brain:
             "blocks": self.blocks,
             "block_length": self.block_length,
             "within": self.within,
+            "penalties": self.penalties,
         }
 
     def files(self, subject: str, *spaces: str) -> list[Path]:
