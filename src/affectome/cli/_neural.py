@@ -85,7 +85,7 @@ Penalties = Annotated[
     str,
     typer.Option(
         "--penalties",
-        help="In permutations: kept (fast, conservative where nothing is predicted) or chosen anew (exact, 10 times slower).",
+        help="In permutations: kept (fast, conservative without a signal) or chosen anew (exact, 10 times slower).",
     ),
 ]
 Reference = Annotated[
