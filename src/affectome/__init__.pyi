@@ -41,6 +41,9 @@ from affectome.judges import LocalJudge as LocalJudge
 from affectome.judges import ask as ask
 from affectome.judges import read_judge as read_judge
 from affectome.neural import Recording as Recording
+from affectome.neural import VoxelwiseEncoder as VoxelwiseEncoder
+from affectome.neural import encode as encode
+from affectome.neural import read_recording as read_recording
 from affectome.simulation import simulate_emotions as simulate_emotions
 from affectome.spaces import read_space as read_space
 from affectome.spaces import write_space as write_space
@@ -49,6 +52,7 @@ from affectome.stimuli import load_cowen_keltner as load_cowen_keltner
 from affectome.stimuli import load_horikawa_features as load_horikawa_features
 from affectome.stimuli import load_mind_captioning as load_mind_captioning
 from affectome.stimuli import read_stimuli as read_stimuli
+from affectome.study import encode_brain as encode_brain
 from affectome.study import run_study as run_study
 from affectome.triplets import TripletSet as TripletSet
 from affectome.triplets import read_answers as read_answers
