@@ -18,16 +18,19 @@ from affectome.neural.encoding._run_correlations import centre_folds, run_correl
 from affectome.neural.encoding._run_sums import (
     FITTING_BOUND,
     Floats,
+    RegionMembers,
     RunLayout,
+    affine_models,
     check_same_trials,
-    fold_predictions,
     half_width,
+    held_out_predictions,
     region_masks,
     run_layout,
     run_variance,
     variance_parts,
     voxel_batches,
 )
+from affectome.neural.encoding._solvers import quiet_threads
 from affectome.neural.recordings import Recording
 
 __all__ = ["EncodingDifference", "WinnerMap", "compare_encodings", "winner_map"]
@@ -143,7 +146,7 @@ def compare_encodings(
         `first`.
     level
     memory_gb
-        Voxels are taken in batches that fit; it changes nothing but rounding.
+        Voxels are taken in batches that fit, of at most 512; it changes nothing but rounding.
     progress
         Told after every batch, in voxels.
 
@@ -201,13 +204,16 @@ def compare_encodings(
     run_layout(second, recording)
     inside = region_masks(recording, mask)
     n, n_folds, n_voxels = len(layout.order), len(first.models), recording.n_voxels
-    bytes_per_voxel = 8.0 * (n * (3 * n_folds + 12) + len(layout) * (8 * n_folds + 20))
+    n_features = max(len(first.features), len(second.features))
+    variants = 1 + len(layout) * (1 + n_folds)
+    bytes_per_voxel = 8.0 * (n * 9 + 3 * n_folds * (1 + n_features) + 30 * variants)
     parts, sums = [], _ScatterSums(inside.shape[1], len(layout), n_folds)
-    for voxels in voxel_batches(n_voxels, bytes_per_voxel, memory_gb):
-        pair = _paired_correlations(first, second, recording, layout, voxels)
-        parts.append(_voxel_table(pair, level))
-        sums.add(pair, inside.iloc[voxels].to_numpy())
-        progress(voxels.stop, n_voxels)
+    with quiet_threads(n_features):
+        for voxels in voxel_batches(n_voxels, bytes_per_voxel, memory_gb):
+            pair = _paired_correlations(first, second, recording, layout, voxels)
+            parts.append(_voxel_table(pair, level))
+            sums.add(pair, inside.iloc[voxels].to_numpy())
+            progress(voxels.stop, n_voxels)
     table = pd.concat(parts, ignore_index=True)
     table["q"] = false_discovery_rate(table["p"].where(inside["all"]))
     regions = sums.table(inside.columns, level)
@@ -287,23 +293,23 @@ def _paired_correlations(
     first: Encoding, second: Encoding, recording: Recording, layout: RunLayout, voxels: slice
 ) -> _Pair:
     y = recording.responses[layout.rows, voxels].astype(np.float64)
-    predicted = [fold_predictions(encoding, layout, voxels) for encoding in (first, second)]
-    own = [layout.own(by_fold) for by_fold in predicted]
+    own = [held_out_predictions(encoding, layout, voxels) for encoding in (first, second)]
     flat = np.ptp(y, axis=0) == 0
     y, *own = (centre_folds(values, layout) for values in (y, *own))
     pairs = [run_correlations(y, held_out, [held_out], layout) for held_out in own]
     value, without = (np.concatenate(part) for part in zip(*pairs, strict=True))
     value[:, flat] = np.nan
-    products = [(held_out**2).sum(axis=0) for held_out in own]
-    spread_y = (y**2).sum(axis=0)
+    spread_y, *products = (np.einsum("nv,nv->v", values, values) for values in (y, *own))
     residual = y.copy()
     for held_out, square in zip(own, products, strict=True):  # what both, each put on the scale of y, leave on average
         with np.errstate(invalid="ignore", divide="ignore"):
-            residual -= np.nan_to_num(held_out * ((y * held_out).sum(axis=0) / square)) / 2
+            slope = np.einsum("nv,nv->v", y, held_out) / square
+        residual -= held_out * (np.nan_to_num(slope) / 2)
     moved = []
-    for by_fold, square, r in zip(predicted, products, value, strict=True):
+    for encoding, square, r in zip((first, second), products, value, strict=True):
+        drift = layout.drift(layout.design_of(encoding), affine_models(encoding, voxels), residual)
         with np.errstate(invalid="ignore", divide="ignore"):
-            moved.append(r + layout.drift(by_fold, residual) / np.sqrt(spread_y * square))
+            moved.append(r + drift / np.sqrt(spread_y * square))
     return _Pair(value, without, np.stack(moved))
 
 
@@ -328,17 +334,20 @@ class _ScatterSums:
 
     def __init__(self, n_regions: int, n_runs: int, n_folds: int) -> None:
         self.n_runs, self.n_folds = n_runs, n_folds
-        self.sums = np.zeros((6, 1 + n_runs * (1 + n_folds), n_regions))
+        self.count = np.zeros(n_regions)
+        self.sums = np.zeros((5, 1 + n_runs * (1 + n_folds), n_regions))
         self.signs = _balanced_signs(n_runs * (1 + n_folds))  # (n_draws, m + m K)
         self.above = np.zeros((1 + len(self.signs), n_regions))
 
     def add(self, pair: _Pair, inside: NDArray[np.bool_]) -> None:
         variants = pair.variants
         known = np.asarray(np.isfinite(variants).all(axis=(0, 1)))
-        chosen = (inside & known[:, None])[known].astype(np.float64)  # (V, n_regions)
-        y, x = variants[:, :, known]
-        self.sums += np.stack([part @ chosen for part in (np.ones_like(y), y, x, y**2, x**2, y * x)])
-        self.above += self._above(y - x) @ chosen
+        members = RegionMembers(inside & known[:, None])
+        variants[:, :, ~known] = 0.0
+        y, x = variants
+        self.count += members.count
+        self.sums += np.stack([members.sums(part) for part in (y, x, y**2, x**2, y * x)])
+        self.above += members.sums(self._above(y - x))
 
     def _above(self, variants: Floats) -> Floats:
         """Whether the difference lies above 0 (1/2: at 0), as it is and in every draw; (1 + n_draws, V)."""
@@ -353,10 +362,10 @@ class _ScatterSums:
         return above
 
     def table(self, names: pd.Index, level: float) -> pd.DataFrame:
-        n, y, x = self.sums[:3]
+        n, (y, x) = self.count, self.sums[:2]
         with np.errstate(invalid="ignore", divide="ignore"):
-            difference, slopes, share = (y - x) / n, self._slopes(), self.above / n[0]
-            columns = {"n_voxels": n[0].astype(int), "r_first": (y / n)[0], "r_second": (x / n)[0]}
+            difference, slopes, share = (y - x) / n, self._slopes(), self.above / n
+            columns = {"n_voxels": n.astype(int), "r_first": (y / n)[0], "r_second": (x / n)[0]}
         columns |= _tested(difference[0], self._variance(difference), self.n_runs, level)
         columns["q"] = np.append(np.nan, false_discovery_rate(columns["p"][1:]))
         for name, value, variance, ends in (
@@ -376,7 +385,7 @@ class _ScatterSums:
 
     def _slopes(self) -> Floats:
         """Slope of the major axis: the direction in which (x, y) spread most."""
-        n, y, x, yy, xx, yx = self.sums
+        n, (y, x, yy, xx, yx) = self.count, self.sums
         spread_y, spread_x, shared = yy - y**2 / n, xx - x**2 / n, yx - y * x / n
         gap = spread_y - spread_x
         slope: Floats = np.where(shared > 0, (gap + np.sqrt(gap**2 + 4 * shared**2)) / (2 * shared), np.nan)

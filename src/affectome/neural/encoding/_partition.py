@@ -23,20 +23,23 @@ from affectome.neural.encoding._run_sums import (
     Estimates,
     Floats,
     RegionMeans,
+    RunLayout,
+    affine_models,
     check_same_trials,
-    fold_predictions,
+    held_out_predictions,
     region_masks,
     run_layout,
     run_variance,
-    training_means,
     voxel_batches,
 )
-from affectome.neural.encoding._solvers import Precision, Solver
+from affectome.neural.encoding._solvers import Precision, Solver, quiet_threads
 from affectome.neural.recordings import Recording
 
 __all__ = ["UniqueVariance", "VariancePartition", "partition_variance", "unique_variance"]
 
 logger = logging.getLogger(__name__)
+
+_AT_ONCE = 2**14  # voxels encoded at once: progress is told after each model of these
 
 Subset = tuple[str, ...]
 
@@ -343,27 +346,33 @@ def _explained(
     columns = [[column for name in subset for column in bands[name]] for subset in subsets]
     fold = outer_folds(recording, settings.get("folds", "runs"), settings.get("n_folds", 6))
     n_folds, n_runs = int(fold.max()) + 1, recording.trials["run"].nunique()
+    n_coefficients = sum(map(len, columns))
+    held = 4.0 * (len(fold) + (n_folds + 1) * n_coefficients + 8 * n_folds * len(subsets))  # of each voxel encoded
     sums = n_runs * (1 + n_folds) * (len(subsets) + 1 + 4 * len(weights))
-    size = 8.0 * (len(fold) * (3 * n_folds + 8) + sums) + 4.0 * n_folds * sum(map(len, columns))
-    batches = list(voxel_batches(recording.n_voxels, size, memory_gb / 2))
+    at_work = 8.0 * (len(fold) * 8 + 3 * n_folds * (1 + len(joint.columns)) + sums)  # of each voxel summed
+    batches = list(voxel_batches(recording.n_voxels, held, memory_gb / 4, most=_AT_ONCE))
     means: RegionMeans | None = None
     values, variances = [], []
     for k, voxels in enumerate(batches):
         part = recording.select_voxels(np.arange(voxels.start, voxels.stop)) if len(batches) > 1 else recording
-        encodings = []
+        encodings: list[Encoding] = []
         for subset, features in zip(subsets, columns, strict=True):
             name = " + ".join(subset)
             chosen = {band: bands[band] for band in subset} if len(subset) > 1 else None
             encodings.append(
                 encode(joint[features], part, name=name, bands=chosen, seed=seed, memory_gb=memory_gb / 2, **settings)
             )
+            check_same_trials(encodings[0], encodings[-1])
             progress(k * len(subsets) + len(encodings), len(batches) * len(subsets), detail=name)
-        value, without, moved = _batch(encodings, part, weights)
+        layout, regions = run_layout(encodings[0], part), inside.iloc[voxels].to_numpy()
         if means is None:
-            means = RegionMeans(len(weights), without.shape[1], moved.shape[2], inside.shape[1])
-        means.add(value, without, moved, inside.iloc[voxels].to_numpy())
-        values.append(value)
-        variances.append(run_variance(np.moveaxis(without, 1, 0), np.moveaxis(moved, 0, 2), value))
+            means = RegionMeans(len(weights), len(layout), len(encodings[0].models), inside.shape[1])
+        with quiet_threads(len(joint.columns)):
+            for tile in voxel_batches(part.n_voxels, at_work, memory_gb / 4):
+                value, without, moved = _shares(encodings, part, layout, weights, tile)
+                means.add(value, without, moved, regions[tile])
+                values.append(value)
+                variances.append(run_variance(np.moveaxis(without, 1, 0), np.moveaxis(moved, 0, 2), value))
     assert means is not None  # every recording has voxels
     mean, variance, negative = means.values()
     return _Explained(
@@ -375,23 +384,22 @@ def _explained(
     )
 
 
-def _batch(encodings: Sequence[Encoding], recording: Recording, weights: Floats) -> tuple[Floats, Floats, Floats]:
+def _shares(
+    encodings: Sequence[Encoding], recording: Recording, layout: RunLayout, weights: Floats, voxels: slice
+) -> tuple[Floats, Floats, Floats]:
     """Weighted sums of R2, with each run left out, with each run moved; (n_statistics, [runs, [folds,]] n_voxels)."""
-    for other in encodings[1:]:
-        check_same_trials(encodings[0], other)
-    layout = run_layout(encodings[0], recording)
-    y = recording.responses[layout.rows].astype(np.float64)
-    base = training_means(encodings[-1])  # (n_folds, V)
-    own = base[layout.fold]
-    total = layout.sums((y - own) ** 2)  # (n_runs, V)
-    whole = slice(None)
-    residual = y - layout.own(fold_predictions(encodings[-1], layout, whole))  # of the model with all spaces
-    still = layout.drift(np.broadcast_to(base[:, None], (len(base), *y.shape)), residual)
+    y = recording.responses[layout.rows, voxels].astype(np.float64)
+    base = encodings[-1].training_means(voxels).astype(np.float64)  # (n_folds, V)
+    about = y - base[layout.fold]
+    total = layout.products(about, about)  # (n_runs, V)
+    residual = y - held_out_predictions(encodings[-1], layout, voxels)  # of the model with all spaces
+    still = layout.drift(np.empty((len(y), 0)), base[:, None], residual)
     gains, drifts = [], []
     for encoding in encodings:
-        predicted = fold_predictions(encoding, layout, whole)
-        gains.append(total - layout.sums((y - layout.own(predicted)) ** 2))
-        drifts.append(2 * (layout.drift(predicted, residual) - still))
+        error = y - held_out_predictions(encoding, layout, voxels)
+        gains.append(total - layout.products(error, error))
+        drift = layout.drift(layout.design_of(encoding), affine_models(encoding, voxels), residual)
+        drifts.append(2 * (drift - still))
     gain = np.tensordot(weights, np.stack(gains), axes=1)  # (n_statistics, n_runs, V)
     drift = np.tensordot(weights, np.stack(drifts), axes=1)  # (n_statistics, n_runs, n_folds, V)
     denominator = total.sum(axis=0)

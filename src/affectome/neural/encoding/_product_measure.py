@@ -21,9 +21,9 @@ from affectome.neural.encoding._run_sums import (
     RunLayout,
     region_masks,
     run_layout,
-    training_means,
     voxel_batches,
 )
+from affectome.neural.encoding._solvers import quiet_threads
 from affectome.neural.recordings import Recording
 
 __all__ = ["ProductMeasure", "product_measure"]
@@ -129,60 +129,76 @@ def product_measure(
     layout, inside = run_layout(encoding, recording), region_masks(recording, mask)
     names = [*encoding.bands, "joint"]
     n, n_bands, n_folds, n_runs = len(layout.order), len(names), len(encoding.models), len(layout)
-    size = 8.0 * (n * (n_bands * (n_folds + 2) + n_folds + 8) + 5 * n_bands * n_runs * (1 + n_folds))
+    size = 8.0 * (n * (2 * n_bands + 8) + 3 * n_folds * len(encoding.features) + 5 * n_bands * n_runs * (1 + n_folds))
     means, values = RegionMeans(n_bands, n_runs, n_folds, inside.shape[1]), []
-    baseline = training_means(encoding)
-    for voxels in voxel_batches(recording.n_voxels, size, memory_gb):
-        y = recording.responses[layout.rows, voxels].astype(np.float64)
-        flat = np.ptp(y, axis=0) == 0
-        bands = _band_predictions(encoding, layout, voxels)  # (n_bands, n_folds, n_trials, V)
-        parts = _r2_parts if split == "r2" else _correlation_parts
-        value, without, moved = parts(y - baseline[:, voxels][layout.fold], bands, layout)
-        value[:, flat] = np.nan
-        means.add(value, without, moved, inside.iloc[voxels].to_numpy())
-        values.append(value)
-        progress(voxels.stop, recording.n_voxels)
+    with quiet_threads(len(encoding.features)):
+        for voxels in voxel_batches(recording.n_voxels, size, memory_gb):
+            y = recording.responses[layout.rows, voxels].astype(np.float64)
+            flat = np.ptp(y, axis=0) == 0
+            parts = _r2_parts if split == "r2" else _correlation_parts
+            y -= encoding.training_means(voxels)[layout.fold]
+            value, without, moved = parts(y, _Bands(encoding, layout, voxels), layout)
+            value[:, flat] = np.nan
+            means.add(value, without, moved, inside.iloc[voxels].to_numpy())
+            values.append(value)
+            progress(voxels.stop, recording.n_voxels)
     table = pd.DataFrame(np.hstack(values).T, columns=names)
     return ProductMeasure(
         recording.subject, split, table, _region_table(means, inside.columns, names, level), n_runs, level
     )
 
 
-def _band_predictions(encoding: Encoding, layout: RunLayout, voxels: slice) -> Floats:
-    """What each band, and all together, add to the prediction of every trial by the model of every fold."""
-    design = encoding.design[layout.order].astype(np.float64)
-    by_fold = []
-    for model in encoding.models:
-        assert model.centre is not None  # or training_means had refused it
-        centred = design - model.centre
-        columns = [encoding.band_of == band for band in range(len(encoding.bands))]
-        by_fold.append(np.stack([centred[:, chosen] @ model.coefficients[chosen, voxels] for chosen in columns]))
-    bands = np.stack(by_fold, axis=1)
-    return np.concatenate([bands, bands.sum(axis=0, keepdims=True)])
+class _Bands:
+    """What each band, and all together, add to the held-out predictions of some voxels."""
+
+    def __init__(self, encoding: Encoding, layout: RunLayout, voxels: slice) -> None:
+        self.layout, self.design = layout, layout.design_of(encoding)
+        self.columns = [np.flatnonzero(encoding.band_of == band) for band in range(len(encoding.bands))]
+        centres = [model.centre for model in encoding.models if model.centre is not None]  # all: else no training means
+        self.models = []  # of each band, (n_folds, 1 + its features, V)
+        for chosen in self.columns:
+            slopes = [model.coefficients[chosen, voxels].astype(np.float64) for model in encoding.models]
+            pairs = zip(centres, slopes, strict=True)
+            self.models.append(np.stack([np.vstack([-centre[None, chosen] @ slope, slope]) for centre, slope in pairs]))
+
+    def held_out(self) -> Floats:
+        """The predictions, (n_bands + 1, n_trials, V); the last are their sums."""
+        found = np.empty((len(self.columns) + 1, len(self.design), self.models[0].shape[2]))
+        for own, chosen, models in zip(found, self.columns, self.models, strict=False):
+            for trials, fold in zip(self.layout.runs, self.layout.run_fold, strict=True):
+                own[trials] = self.design[trials][:, chosen] @ models[fold, 1:] + models[fold, 0]
+        found[:-1].sum(axis=0, out=found[-1])
+        return found
+
+    def drift(self, residual: Floats) -> Floats:
+        """:meth:`RunLayout.drift` of each, (n_bands + 1, n_runs, n_folds, V)."""
+        pairs = zip(self.columns, self.models, strict=True)
+        drifts = [self.layout.drift(self.design[:, chosen], models, residual) for chosen, models in pairs]
+        return np.stack([*drifts, np.sum(drifts, axis=0)])
 
 
-def _r2_parts(y: Floats, bands: Floats, layout: RunLayout) -> tuple[Floats, Floats, Floats]:
-    own = [layout.own(band) for band in bands]
+def _r2_parts(y: Floats, bands: _Bands, layout: RunLayout) -> tuple[Floats, Floats, Floats]:
+    own = bands.held_out()
     joint = own[-1]
-    total = layout.sums(y**2)
-    gain = np.stack([layout.sums(band * (2 * y - joint)) for band in own])  # (n_bands, n_runs, V)
+    total, twice = layout.products(y, y), 2 * y - joint
+    gain = np.stack([layout.products(band, twice) for band in own])  # (n_bands, n_runs, V)
     whole = total.sum(axis=0)
-    drift = np.stack([2 * layout.drift(band, y - joint) for band in bands])
+    drift = 2 * bands.drift(y - joint)
     with np.errstate(invalid="ignore", divide="ignore"):
         value = gain.sum(axis=1) / whole
         without = (gain.sum(axis=1, keepdims=True) - gain) / (whole - total)
         return value, without, value[:, None, None] + drift / whole
 
 
-def _correlation_parts(y: Floats, bands: Floats, layout: RunLayout) -> tuple[Floats, Floats, Floats]:
+def _correlation_parts(y: Floats, bands: _Bands, layout: RunLayout) -> tuple[Floats, Floats, Floats]:
     y = centre_folds(y, layout)
-    own = [centre_folds(layout.own(band), layout) for band in bands]
+    own = [centre_folds(band, layout) for band in bands.held_out()]
     joint = own[-1]
     value, without = run_correlations(y, joint, own, layout)
     spread = (joint**2).sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         residual = y - np.nan_to_num(joint * ((joint * y).sum(axis=0) / spread))
-        drift = np.stack([layout.drift(band, residual) for band in bands]) / np.sqrt(spread * (y**2).sum(axis=0))
+        drift = bands.drift(residual) / np.sqrt(spread * (y**2).sum(axis=0))
     return value, without, value[:, None, None] + drift
 
 

@@ -17,12 +17,14 @@ from affectome.neural.encoding._result import Encoding
 from affectome.neural.encoding._run_sums import (
     RegionMeans,
     RunLayout,
-    fold_predictions,
+    affine_models,
     half_width,
+    held_out_predictions,
     run_layout,
     voxel_batches,
 )
 from affectome.neural.encoding._significance import Significance
+from affectome.neural.encoding._solvers import quiet_threads
 from affectome.neural.recordings import Recording
 
 __all__ = ["named_regions", "region_scores", "region_tests"]
@@ -55,7 +57,7 @@ def region_scores(
     level
         Coverage the intervals aim at, each by itself.
     memory_gb
-        Voxels are taken in batches that fit; it changes nothing but rounding.
+        Voxels are taken in batches that fit, of at most 512; it changes nothing but rounding.
     progress
         Told after every batch, in voxels.
 
@@ -101,12 +103,13 @@ def region_scores(
     inside = np.stack(list(regions.values()), axis=1)
     n, m, n_folds = len(layout.order), len(layout), len(encoding.models)
     means = RegionMeans(1, m, n_folds, len(regions))
-    bytes_per_voxel = 8.0 * (n * (2 * n_folds + 8) + m * (3 * n_folds + 14))
-    for voxels in voxel_batches(recording.n_voxels, bytes_per_voxel, memory_gb):
-        if inside[voxels].any():
-            value, without, moved = _correlations(encoding, recording, layout, voxels)
-            means.add(value[None], without[None], moved[None], inside[voxels])
-        progress(voxels.stop, recording.n_voxels)
+    bytes_per_voxel = 8.0 * (n * 7 + 3 * n_folds * (1 + len(encoding.features)) + m * (5 * n_folds + 20))
+    with quiet_threads(len(encoding.features)):
+        for voxels in voxel_batches(recording.n_voxels, bytes_per_voxel, memory_gb):
+            if inside[voxels].any():
+                value, without, moved = _correlations(encoding, recording, layout, voxels)
+                means.add(value[None], without[None], moved[None], inside[voxels])
+            progress(voxels.stop, recording.n_voxels)
     (r,), (variance,), _ = means.values()
     reach = half_width(variance, m, level)
     names = {"subject": encoding.subject, "space": encoding.space, "region": list(regions)}
@@ -200,15 +203,18 @@ def _correlations(
 ) -> tuple[Floats, Floats, Floats]:
     """Pooled r of every voxel, (n_voxels,), without each run, (n_runs, ..), with each moved, (n_runs, n_folds, ..)."""
     y = recording.responses[layout.rows, voxels].astype(np.float64)
-    by_fold = fold_predictions(encoding, layout, voxels)
-    x = layout.own(by_fold)
-    y, x = y - y.mean(axis=0), x - x.mean(axis=0)
-    moments = np.stack([layout.sums(part) for part in (np.ones_like(y), y, x, y**2, x**2, y * x)])
+    x = held_out_predictions(encoding, layout, voxels)
+    y -= y.mean(axis=0)
+    x -= x.mean(axis=0)
+    n = np.broadcast_to(layout.sizes[:, None], (len(layout), y.shape[1]))
+    squares = [layout.products(a, b) for a, b in ((y, y), (x, x), (y, x))]
+    moments = np.stack([n, layout.sums(y), layout.sums(x), *squares])
     whole = moments.sum(axis=1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
         value, without = _pearson(whole, whole)[0], _pearson(whole - moments, whole)
         _, _, _, yy, xx, yx = whole[:, 0]
-        moved = value + layout.drift(by_fold, y - x * (yx / xx)) / np.sqrt(yy * xx)
+        drift = layout.drift(layout.design_of(encoding), affine_models(encoding, voxels), y - x * (yx / xx))
+        moved = value + drift / np.sqrt(yy * xx)
     return value, without, moved
 
 

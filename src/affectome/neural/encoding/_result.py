@@ -109,10 +109,13 @@ class Encoding:
             predicted[held_out] = model.predict(self.design[held_out], voxels)
         return predicted
 
+    def training_means(self, voxels: slice = slice(None)) -> NDArray[np.float32]:
+        """Mean response of these voxels over the training trials of each fold, (n_folds, n_chosen)."""
+        return np.stack([model.predict(_centre(model)[None], voxels)[0] for model in self.models])
+
     def baseline(self, voxels: slice = slice(None)) -> NDArray[np.float32]:
         """Mean training response of these voxels in the fold of each trial, (n_trials, n_chosen)."""
-        means = np.stack([model.predict(_centre(model)[None], voxels)[0] for model in self.models])
-        chosen: NDArray[np.float32] = means[self.fold]
+        chosen: NDArray[np.float32] = self.training_means(voxels)[self.fold]
         return chosen
 
     def predict_bands(self, voxels: slice = slice(None)) -> dict[str, NDArray[np.float32]]:

@@ -13,10 +13,14 @@ __all__ = ["centre_folds", "run_correlations"]
 
 def centre_folds(values: Floats, layout: RunLayout) -> Floats:
     """Values (n_trials, n_voxels) less the mean of their held-out fold."""
+    of_runs = layout.sums(values)
+    means = [
+        of_runs[layout.run_fold == fold].sum(axis=0) / (layout.fold == fold).sum()
+        for fold in range(layout.run_fold.max() + 1)
+    ]
     centred = np.empty_like(values)
-    for fold in range(layout.fold.max() + 1):
-        held_out = layout.fold == fold
-        centred[held_out] = values[held_out] - values[held_out].mean(axis=0)
+    for trials, fold in zip(layout.runs, layout.run_fold, strict=True):
+        np.subtract(values[trials], means[fold], out=centred[trials])
     return centred
 
 
@@ -47,7 +51,9 @@ def run_correlations(y: Floats, joint: Floats, parts: Sequence[Floats], layout: 
 
 def _products(a: Floats, b: Floats, layout: RunLayout) -> tuple[Floats, Floats]:
     """Sum of products about the means of the folds, (n_voxels,), and without each run, (n_runs, n_voxels)."""
-    n, sum_a, sum_b, product = (layout.sums(values) for values in (np.ones_like(a), a, b, a * b))
+    sum_a, product = layout.sums(a), layout.products(a, b)
+    sum_b = sum_a if b is a else layout.sums(b)
+    n = np.broadcast_to(layout.sizes[:, None], sum_a.shape)
     folds = range(layout.run_fold.max() + 1)
     of_fold = [
         np.stack([runs[layout.run_fold == fold].sum(axis=0) for fold in folds]) for runs in (n, sum_a, sum_b, product)

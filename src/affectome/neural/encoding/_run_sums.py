@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import sparse, stats
 
 from affectome._tables import cut_short
 from affectome.errors import InputError
@@ -18,16 +19,18 @@ from affectome.neural.recordings import Recording
 __all__ = [
     "FITTING_BOUND",
     "MINIMUM_RUNS",
+    "TILE",
     "Estimates",
     "RunLayout",
-    "check_same_trials",
-    "fold_predictions",
     "RegionMeans",
+    "RegionMembers",
+    "affine_models",
+    "check_same_trials",
     "half_width",
+    "held_out_predictions",
     "region_masks",
     "run_layout",
     "run_variance",
-    "training_means",
     "variance_parts",
     "voxel_batches",
 ]
@@ -38,6 +41,9 @@ Floats = NDArray[np.float64]
 MINIMUM_RUNS = 5
 #: The noise of fitting counts for no more than this much of the jackknife's variance.
 FITTING_BOUND = 1.5
+
+#: Voxels of a batch at most: what is summed over trials stays in the cache.
+TILE = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,22 +72,40 @@ class RunLayout:
     def __len__(self) -> int:
         return len(self.starts)
 
+    @property
+    def runs(self) -> list[slice]:
+        """The trials of each run."""
+        ends = [*self.starts[1:], len(self.order)]
+        return [slice(int(start), int(end)) for start, end in zip(self.starts, ends, strict=True)]
+
+    @property
+    def sizes(self) -> Floats:
+        """Trials of each run."""
+        return np.diff([*self.starts, len(self.order)]).astype(np.float64)
+
+    def design_of(self, encoding: Encoding) -> Floats:
+        """The features of its trials in the order of the runs, (n_trials, n_features)."""
+        return encoding.design[self.order].astype(np.float64)
+
     def sums(self, values: Floats) -> Floats:
-        """Sums over the trials of each run: (..., n_trials, n_voxels) to (..., n_runs, n_voxels)."""
-        summed: Floats = np.add.reduceat(values, self.starts, axis=-2)
-        return summed
+        """Sums over the trials of each run: (n_trials, n_voxels) to (n_runs, n_voxels)."""
+        return np.stack([values[trials].sum(axis=0) for trials in self.runs])
 
-    def own(self, predictions: Floats) -> Floats:
-        """Of predictions by the models of all folds, (n_folds, n_trials, n_voxels), the held-out ones."""
-        held_out: Floats = predictions[self.fold, np.arange(len(self.fold))]
-        return held_out
+    def products(self, a: Floats, b: Floats) -> Floats:
+        """Sums of products over the trials of each run."""
+        return np.stack([np.einsum("nv,nv->v", a[trials], b[trials]) for trials in self.runs])
 
-    def drift(self, predictions: Floats, residual: Floats) -> Floats:
+    def drift(self, design: Floats, models: Floats, residual: Floats) -> Floats:
         """Products of residuals with how far the model of each fold lies from the mean model, summed per run.
+
+        Models are linear, so that one product of design and residuals per run serves the models of all folds.
 
         Parameters
         ----------
-        predictions : array of shape (n_folds, n_trials, n_voxels)
+        design : array of shape (n_trials, n_features)
+            In the order of the runs.
+        models : array of shape (n_folds, 1 + n_features, n_voxels)
+            Intercepts, then coefficients: see :func:`affine_models`.
         residual : array of shape (n_trials, n_voxels)
 
         Returns
@@ -89,11 +113,11 @@ class RunLayout:
         array of shape (n_runs, n_folds, n_voxels); 0 where the run was held out in that fold, the others scaled by
         sqrt(K / (K - 1)) for the one that is missing. See :func:`run_variance`.
         """
-        n_folds = len(predictions)
-        centre = predictions.mean(axis=0)
+        n_folds, apart = len(models), models - models.mean(axis=0)
         moved = np.empty((len(self), n_folds, residual.shape[1]))
-        for fold, predicted in enumerate(predictions):
-            moved[:, fold] = self.sums(residual * (predicted - centre))
+        for run, trials in enumerate(self.runs):
+            summed = np.vstack([residual[trials].sum(axis=0)[None], design[trials].T @ residual[trials]])
+            np.einsum("fpv,pv->fv", apart, summed, out=moved[run])
         moved[np.arange(len(self)), self.run_fold] = 0.0
         moved *= np.sqrt(n_folds / (n_folds - 1))
         return moved
@@ -148,16 +172,16 @@ def check_same_trials(first: Encoding, second: Encoding) -> None:
             )
 
 
-def fold_predictions(encoding: Encoding, layout: RunLayout, voxels: slice) -> Floats:
-    """Predictions of all trials by the model of every fold, (n_folds, n_trials, n_voxels), in the order of the runs."""
-    design = encoding.design[layout.order]
-    return np.stack([model.predict(design, voxels) for model in encoding.models]).astype(np.float64)
+def held_out_predictions(encoding: Encoding, layout: RunLayout, voxels: slice = slice(None)) -> Floats:
+    """Held-out predictions (n_trials, n_voxels) in the order of the runs."""
+    return encoding.predict(voxels)[layout.order].astype(np.float64)
 
 
-def training_means(encoding: Encoding) -> Floats:
-    """Mean response (n_folds, n_voxels) of the trials that the model of each fold was trained on."""
-    first = [int(np.argmax(encoding.fold == fold)) for fold in range(len(encoding.models))]
-    return encoding.baseline()[first].astype(np.float64)
+def affine_models(encoding: Encoding, voxels: slice = slice(None)) -> Floats:
+    """Intercepts and coefficients of the model of every fold, (n_folds, 1 + n_features, n_voxels)."""
+    return np.stack([
+        np.vstack([model.intercepts[None, voxels], model.coefficients[:, voxels]]) for model in encoding.models
+    ]).astype(np.float64)  # fmt: skip
 
 
 def run_variance(without: Floats, moved: Floats, value: Floats) -> Floats:
@@ -204,11 +228,11 @@ def half_width(variance: Floats, n_runs: int, level: float) -> Floats:
     return reach
 
 
-def voxel_batches(n_voxels: int, bytes_per_voxel: float, memory_gb: float) -> Iterator[slice]:
-    """Slices of voxels that fit into the memory."""
+def voxel_batches(n_voxels: int, bytes_per_voxel: float, memory_gb: float, most: int = TILE) -> Iterator[slice]:
+    """Slices of voxels that fit into the memory, of at most 512."""
     if not memory_gb > 0:
         raise InputError(f"memory_gb={memory_gb} holds nothing", remedy="use memory_gb > 0")
-    size = int(memory_gb * 1e9 // bytes_per_voxel)
+    size = min(most, int(memory_gb * 1e9 // bytes_per_voxel))
     if size < 1:
         raise InputError(
             f"memory_gb={memory_gb} is too little for one voxel ({bytes_per_voxel / 1e9:.2g} GB)",
@@ -260,6 +284,24 @@ class Estimates:
         return cls(value, se, value - reach, value + reach, p)
 
 
+class RegionMembers:
+    """Which of some voxels lie in which region, held sparse: a voxel lies in few of many regions.
+
+    Parameters
+    ----------
+    inside : bool array of shape (n_voxels, n_regions)
+    """
+
+    def __init__(self, inside: NDArray[np.bool_]) -> None:
+        self.count = inside.sum(axis=0)
+        self._of_region = sparse.csr_array(inside.T, dtype=np.float64)
+
+    def sums(self, values: NDArray[Any]) -> Floats:
+        """Sums over the voxels of every region: (..., n_voxels) to (..., n_regions)."""
+        summed: Floats = (self._of_region @ values.reshape(-1, values.shape[-1]).T).T
+        return summed.reshape(*values.shape[:-1], -1)
+
+
 class RegionMeans:
     """Means over the voxels of every region of several statistics, with intervals that know the voxels to be dependent.
 
@@ -285,10 +327,11 @@ class RegionMeans:
         """
         variants = np.concatenate([value[:, None], without, moved.reshape(len(value), -1, value.shape[1])], axis=1)
         known = np.asarray(np.isfinite(variants).all(axis=(0, 1)))
-        chosen = inside[known].astype(np.float64)
-        self.sums += variants[:, :, known] @ chosen
-        self.negative += (value[:, known] < 0) @ chosen
-        self.count += chosen.sum(axis=0)
+        members = RegionMembers(inside & known[:, None])
+        variants[:, :, ~known] = 0.0
+        self.sums += members.sums(variants)
+        self.negative += members.sums((value < 0) & known)
+        self.count += members.count
 
     def values(self) -> tuple[Floats, Floats, Floats]:
         """Mean, variance and share of voxels below 0, each (n_statistics, n_regions); NaN where a region is empty."""

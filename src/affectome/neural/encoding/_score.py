@@ -31,7 +31,7 @@ def held_out_scores(problem: Problem, solution: Solution, fold: NDArray[np.intp]
     r is that of responses and predictions pooled over all trials: NaN where the voxel is constant, 0 where the
     predictions are. R2 = 1 - sum (y - prediction)^2 / sum (y - training mean of the fold)^2. All in float64.
     """
-    with quiet_threads(problem):
+    with quiet_threads(problem.x.shape[1]):
         return _scores(problem, solution, fold, keep)
 
 

@@ -129,13 +129,11 @@ def choose_solver(solver: str, backend: str, problem: Problem) -> str:
     return "moments" if backend == "numpy" and narrow else "himalaya"
 
 
-def quiet_threads(problem: Problem) -> AbstractContextManager[object]:
+def quiet_threads(n_features: int) -> AbstractContextManager[object]:
     """One BLAS thread for narrow spaces: their products are so small that threads cost more than they do."""
     from threadpoolctl import threadpool_limits
 
-    quiet: AbstractContextManager[object] = threadpool_limits(
-        1 if problem.x.shape[1] <= _NARROW else None, user_api="blas"
-    )
+    quiet: AbstractContextManager[object] = threadpool_limits(1 if n_features <= _NARROW else None, user_api="blas")
     return quiet
 
 
@@ -145,7 +143,7 @@ def solve(problem: Problem, *, solver: str, backend: str) -> Solution:
     if chosen == "moments":
         from affectome.neural.encoding._moments import solve_moments
 
-        with quiet_threads(problem):
+        with quiet_threads(problem.x.shape[1]):
             return solve_moments(problem)
     from affectome.neural.encoding._projections import solve_projections
 
