@@ -7,7 +7,17 @@ from scipy import stats
 
 from affectome import InputError
 from affectome._resampling import false_discovery_rate
-from affectome.neural import compare_group, prevalence, sign_flip_test
+from affectome.neural import (
+    Recording,
+    compare_encodings,
+    compare_group,
+    encode,
+    encoding_significance,
+    prevalence,
+    region_scores,
+    region_tests,
+    sign_flip_test,
+)
 
 SUBJECTS = [f"sub-{k:02d}" for k in range(1, 6)]
 REGIONS = ["TPJ", "IPL", "MTC"]
@@ -241,3 +251,98 @@ def test_tests_that_do_not_cover_the_scores_are_refused():
         compare_group(scores, reference="mllm", tests=tests.drop(columns="p"), seed=0)
     with pytest.raises(InputError, match="no people"):
         sign_flip_test(np.empty((0, 3)), seed=0)
+
+
+def test_below_is_above_with_the_spaces_exchanged():
+    scores = draw_scores(4, gain=-0.2)
+    tests = draw_tests(scores, p=0.01)
+    tests.loc[tests["subject"] == "sub-02", "p"] = 0.4
+    found = compare_group(scores, reference="mllm", tests=tests, seed=0).comparisons
+    mirrored = compare_group(
+        scores, reference="mllm", tests=tests.assign(difference=-tests["difference"]), seed=0
+    ).comparisons
+    assert (found["n_below"] == 4).all() and (found["n_above"] == 0).all()
+    for name in ("{}", "{}_low", "{}_high", "{}_bound", "{}_majority", "n_{}", "p_{}", "q_{}"):
+        np.testing.assert_array_equal(found[name.format("below")], mirrored[name.format("above")])
+        np.testing.assert_array_equal(found[name.format("above")], mirrored[name.format("below")])
+    assert found["p_below"].to_numpy() == pytest.approx(stats.binom.sf(3, 5, 0.025))
+    np.testing.assert_allclose(found["q_below"], false_discovery_rate(found["p_below"]))
+
+
+def test_the_difference_of_people_who_were_tested_is_that_of_their_tests():
+    scores = draw_scores(10)
+    tests = draw_tests(scores, p=0.5)
+    tests["difference"] += np.random.default_rng(0).normal(size=len(tests))
+    found = compare_group(scores, reference="mllm", tests=tests, seed=0).comparisons.set_index(["region", "space"])
+    of_tests = tests.set_index(["region", "space"]).loc[("IPL", "llm"), "difference"]
+    assert found.loc[("IPL", "llm"), "difference"] == pytest.approx(of_tests.mean())
+    assert found.loc[("IPL", "llm"), "p_t"] == pytest.approx(stats.ttest_1samp(of_tests, 0).pvalue)
+
+
+def test_spaces_that_predict_a_region_in_nobody_are_not_compared_there():
+    scores = draw_scores(11, gain=0.2).assign(p=0.5)
+    predicted = [("TPJ", "mllm"), ("IPL", "llm")]  # in TPJ the reference; in IPL one other space
+    for region, space in predicted:
+        scores.loc[(scores["region"] == region) & (scores["space"] == space), "p"] = 0.002
+    tests = draw_tests(scores, p=0.001)
+    found = compare_group(scores, reference="mllm", tests=tests, seed=0)
+    table = found.comparisons.set_index(["region", "space"])
+    there = [("TPJ", "llm"), ("TPJ", "category"), ("IPL", "llm")]
+    elsewhere = [("IPL", "category"), ("MTC", "llm"), ("MTC", "category")]
+    assert table.loc[there, "compared"].all() and not table.loc[elsewhere, "compared"].any()
+    assert (table.loc[there, "stars"] != "").all() and (table.loc[elsewhere, "stars"] == "").all()
+    told = ["reference", "n_subjects", "n_tested", "compared", "difference", "sd", "stars"]
+    assert table.loc[elsewhere].drop(columns=told).isna().all(axis=None)
+    assert table.loc[elsewhere, told].notna().all(axis=None) and table.loc[there].notna().all(axis=None)
+    for kind in ("t", "flip", "above", "below"):
+        np.testing.assert_allclose(table.loc[there, f"q_{kind}"], false_discovery_rate(table.loc[there, f"p_{kind}"]))
+    assert (table.loc[there, "n_above"] == 5).all()
+    assert found.correction.startswith("Benjamini-Hochberg over 3 of 3 regions × 2 spaces; in the others neither")
+    untested = tests.set_index(["region", "space"]).drop(index=elsewhere).reset_index()  # nobody needs them
+    assert compare_group(scores, reference="mllm", tests=untested, seed=0).comparisons["n_tested"].tolist() == [
+        5, 5, 5, 0, 0, 0
+    ]  # fmt: skip
+
+
+def test_two_spaces_of_different_size_that_predict_nothing_get_no_stars():
+    """3 and 30 features of noise: pooled r differ by their biases, in everybody; 6 studies of five people."""
+    n, n_voxels, starred = 240, 20, {"scores alone": 0, "tests": 0, "tests and p": 0}
+    ids = [f"s{k:03d}" for k in range(n)]
+    trials = pd.DataFrame({"stimulus": ids, "run": np.repeat(np.arange(12), 20) + 1, "session": 1})
+    rng = np.random.default_rng(12)
+    spaces = {
+        f"{size} features": pd.DataFrame(rng.normal(size=(n, size)), index=ids, columns=[f"c{k}" for k in range(size)])
+        for size in (3, 30)
+    }
+    rois = {"TPJ": np.arange(n_voxels) < 10, "IPL": np.arange(n_voxels) >= 10}
+    for _ in range(6):
+        scores, pairs = [], []
+        for person in range(5):
+            responses = rng.normal(size=(n, n_voxels)) + 0.5 * rng.normal(size=(n, 1))
+            recording = Recording(f"sub-{person}", responses.astype(np.float32), trials, rois=rois)
+            found = [encode(space, recording, name=name, alphas=[1000.0]) for name, space in spaces.items()]
+            for one in found:
+                tested = encoding_significance(
+                    one, recording, n_permutations=59, tail="empirical", seed=person, n_jobs=1
+                )
+                scores.append(region_scores(one, recording, significance=tested))
+            pairs.append(compare_encodings(*found, recording))
+        table, tests = pd.concat(scores), region_tests(pairs)
+        for name, arguments in {
+            "scores alone": {"scores": table.drop(columns="p")},
+            "tests": {"scores": table.drop(columns="p"), "tests": tests},
+            "tests and p": {"scores": table, "tests": tests},
+        }.items():
+            group = compare_group(**arguments, reference="3 features", stars="p_t", seed=0)
+            starred[name] += (group.comparisons["stars"] != "").sum()
+    assert starred["scores alone"] >= 4  # of 12: what the gate is for
+    assert starred["tests"] <= 3
+    assert starred["tests and p"] == 0
+
+
+@pytest.mark.parametrize("n", [5, 17])
+def test_a_voxel_among_many_has_the_sign_flip_p_that_it_has_alone(n):
+    values = np.random.default_rng(6).normal(0.4, 1, size=(n, 3))
+    many = np.tile(values, (1, 20_000))  # patterns are then taken in small blocks
+    alone, among = sign_flip_test(values, n_flips=300, seed=0), sign_flip_test(many, n_flips=300, seed=0)
+    np.testing.assert_array_equal(among.p.reshape(-1, 3), np.tile(alone.p, (20_000, 1)))

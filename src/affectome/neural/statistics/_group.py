@@ -13,12 +13,13 @@ from scipy import special, stats
 from affectome._resampling import check_level, false_discovery_rate
 from affectome._tables import cut_short
 from affectome.errors import InputError
-from affectome.neural.statistics._prevalence import Prevalence, prevalence
+from affectome.neural.statistics._prevalence import prevalence
 from affectome.neural.statistics._sign_flip import sign_flip_test
 
 __all__ = ["GroupComparison", "compare_group"]
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 StarColumn = Literal["p_t", "q_t", "p_flip", "q_flip", "q_above"]
 
 _STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
@@ -36,13 +37,14 @@ class GroupComparison:
         scores had p: ``n_significant``, ``prevalence``, ``prevalence_low``, ``prevalence_high``, ``prevalence_bound``,
         ``p_nobody`` and ``q_nobody``; see :class:`Prevalence`.
     comparisons : DataFrame
-        One row per region and other space: ``region``, ``space``, ``reference``, ``n_subjects``. Where every person
-        was tested, primary: ``n_tested``, ``n_above`` and ``n_below`` (people in whom the reference predicts better,
-        worse, each with two-sided p <= alpha), ``above`` and ``below`` (most likely prevalence), ``above_low``,
-        ``above_high``, ``above_bound``, ``above_majority``, ``below_bound``, ``p_above`` (nobody has it) and
-        ``q_above``. Descriptive: ``difference`` (mean over people of reference minus other), ``sd``, ``low``, ``high``
-        (t interval), ``t``, ``p_t``, ``q_t``, ``p_flip``, ``q_flip``, ``smallest_p_flip``, ``dz``, ``dz_low``,
-        ``dz_high`` and ``stars``.
+        One row per region and other space: ``region``, ``space``, ``reference``, ``n_subjects``, ``compared`` (False:
+        neither space predicts the region in anybody, and all but ``difference`` and ``sd`` is NaN; see Notes of
+        :func:`compare_group`). Where people were tested, primary: ``n_tested``, ``n_above`` and ``n_below`` (people in
+        whom the reference predicts better, worse, each with two-sided p <= alpha), ``above`` and ``below`` (most likely
+        prevalence), each with ``_low``, ``_high``, ``_bound`` and ``_majority``, ``p_above`` and ``p_below`` (nobody
+        has it), ``q_above`` and ``q_below``. Descriptive: ``difference`` (mean over people of reference minus other),
+        ``sd``, ``low``, ``high`` (t interval), ``t``, ``p_t``, ``q_t``, ``p_flip``, ``q_flip``, ``smallest_p_flip``,
+        ``dz``, ``dz_low``, ``dz_high`` and ``stars``.
     subjects : DataFrame or None
         The tests of single people, as given.
     reference : str
@@ -80,12 +82,14 @@ def compare_group(
     ----------
     scores : DataFrame
         Columns ``subject``, ``region``, ``space`` and ``r``, one row each, as :func:`region_scores` gives per person
-        and space; with ``p``, the table of regions says in how many people a space predicts at all.
+        and space; with ``p``, the table of regions says in how many people a space predicts at all, and spaces are
+        compared only where one of the two predicts.
     reference
         The space that the others are held against.
     tests : DataFrame, optional
         Columns ``subject``, ``region``, ``space`` (the other), ``difference`` (reference minus other) and ``p`` (two-
-        sided), as :func:`region_tests` gives from comparisons of the encodings of every person.
+        sided), as :func:`region_tests` gives from comparisons of the encodings of every person. Differences over people
+        are then the mean of these; without tests, that of the differences of `r`.
     alpha
         Level of the test of one person, uncorrected: what the prevalence is computed from.
     level
@@ -106,17 +110,26 @@ def compare_group(
     **Primary**, since few people cannot say much about a mean: the test of every person, and the prevalence of a
     significant difference [1]_. A two-sided test at alpha counts towards one direction with rate alpha / 2, which is
     the false positive rate of that prevalence. `p_above`: null, nobody has the difference in that direction;
-    binomial, exact where people's tests hold their level.
+    binomial, exact where people's tests hold their level; `p_below`: the same in the other direction.
+
+    **Where nothing is predicted, nothing is compared.** Pooled held-out r of a space that predicts nothing is below 0
+    on average, by an amount that depends on the number of its features and its penalty (-.12 for 3 features, -.07 for
+    30, with 240 trials and a penalty of 1,000). Two spaces of different size therefore differ where both predict
+    nothing, and few people make that significant. The differences of `tests` are of correlations within folds, which
+    have little of this bias (-.03 and -.01). And where the scores have p, a pair is compared in a region only if
+    `q_nobody` of one of the two spaces is below `alpha` there; elsewhere `compared` is False, p, q and counts are NaN,
+    stars are empty, and the corrections do not count it.
 
     **Descriptive.** Paired t over people (null: mean difference 0, differences normal), two-sided. Sign-flip: see
     :func:`sign_flip_test`; `smallest_p_flip` is .0625 with five people, so that no correction can leave anything.
     dz is the mean difference over its s.d. times the exact small-sample factor (Hedges); its interval inverts the
     noncentral t, and speaks of the dz of the population. Intervals of means are t intervals over people.
 
-    **Correction.** Benjamini-Hochberg over all regions and other spaces together, for each kind of p by itself;
-    `q_nobody` over all regions and spaces.
+    **Correction.** Benjamini-Hochberg over all regions and other spaces that are compared, for each kind of p by
+    itself; `q_nobody` over all regions and spaces.
 
-    A person whose region is undefined (NaN) in a space is left out of that region and pair.
+    A person whose region is undefined (NaN) in a space is left out of that region and pair; a region that nobody has
+    is NaN.
 
     References
     ----------
@@ -144,23 +157,48 @@ def compare_group(
     values = _wide(scores, "r", regions, [reference, *others]).to_numpy(np.float64)
     by_space = values.reshape(len(subjects), len(regions), len(spaces))
     differences = (by_space[:, :, :1] - by_space[:, :, 1:]).reshape(len(subjects), len(pairs))
-    comparisons = pairs.to_frame(index=False).assign(reference=reference)
-    comparisons = comparisons.assign(**_described(differences, level, n_flips, seed))
+    in_people = _in_people(scores, regions, spaces, alpha, level) if "p" in scores.columns else None
+    compared = _compared(in_people, pairs, reference, alpha)
+    tested: dict[str, Any] = {}
     if tests is not None:
-        comparisons = comparisons.assign(**_prevalences(tests, pairs, alpha, level))
+        tested = _prevalences(tests, pairs, compared & ~np.isnan(differences).all(axis=0), alpha, level)
+        differences = _wide(tests, "difference", regions, others).to_numpy(np.float64)
     elif stars == "q_above":
         raise InputError("there are no tests of single people to read stars from", remedy="give tests")
+    comparisons = pairs.to_frame(index=False).assign(reference=reference, compared=compared)
+    comparisons = comparisons.assign(**_described(differences, compared, level, n_flips, seed), **tested)
     comparisons["stars"] = [_starred(p) for p in comparisons[stars]]
     return GroupComparison(
-        regions=_regions(scores, regions, spaces, comparisons, alpha, level),
+        regions=_regions(scores, regions, spaces, comparisons, in_people, level),
         comparisons=comparisons,
         subjects=tests,
         reference=reference,
         alpha=alpha,
         level=level,
         star_column=stars,
-        correction=f"Benjamini-Hochberg over {len(regions)} regions × {len(others)} spaces.",
+        correction=_correction(len(regions), len(others), int(compared.sum())),
     )
+
+
+def _correction(n_regions: int, n_others: int, n_compared: int) -> str:
+    """What q is corrected over, in a sentence."""
+    whole = f"{n_regions} regions × {n_others} spaces"
+    if n_compared == n_regions * n_others:
+        return f"Benjamini-Hochberg over {whole}."
+    return (
+        f"Benjamini-Hochberg over {n_compared} of {whole}; in the others neither space predicts the region in anybody, "
+        "and they are not compared."
+    )
+
+
+def _compared(in_people: pd.DataFrame | None, pairs: pd.MultiIndex, reference: str, alpha: float) -> Bools:
+    """Whether one of the two spaces predicts the region in somebody; everywhere where that is not known."""
+    if in_people is None:
+        return np.ones(len(pairs), np.bool_)
+    predicts = in_people["q_nobody"] < alpha
+    first = predicts.reindex(pd.MultiIndex.from_arrays([pairs.get_level_values(0), [reference] * len(pairs)]))
+    either: Bools = first.to_numpy(np.bool_) | predicts.reindex(pairs).to_numpy(np.bool_)
+    return either
 
 
 def _check_table(table: pd.DataFrame, needed: tuple[str, ...], what: str) -> None:
@@ -185,16 +223,16 @@ def _wide(table: pd.DataFrame, column: str, regions: list[str], spaces: list[str
     return table.pivot(index="subject", columns=["region", "space"], values=column).reindex(columns=cells)
 
 
-def _described(differences: Floats, level: float, n_flips: int, seed: int) -> dict[str, Any]:
-    """The columns over people of differences (n_subjects, n_pairs)."""
+def _described(differences: Floats, compared: Bools, level: float, n_flips: int, seed: int) -> dict[str, Any]:
+    """The columns over people of differences (n_subjects, n_pairs); only mean and s.d. of what is not compared."""
     n = (~np.isnan(differences)).sum(axis=0)
     mean, sd = _mean_sd(differences)
-    error = sd / np.sqrt(np.maximum(n, 1))
+    error = np.where(compared, sd / np.sqrt(np.maximum(n, 1)), np.nan)
     reach = stats.t.ppf((1 + level) / 2, np.maximum(n - 1, 1)) * error
     t = np.divide(mean, error, out=np.full(len(mean), np.nan), where=error > 0)
     p_t = 2 * stats.t.sf(np.abs(t), np.maximum(n - 1, 1))
     dz, dz_low, dz_high = _effect_size(t, n, level)
-    p_flip, smallest = _flipped(differences, n_flips, seed)
+    p_flip, smallest = _flipped(np.where(compared, differences, np.nan), n_flips, seed)
     return {
         "n_subjects": n, "difference": mean, "sd": sd, "low": mean - reach, "high": mean + reach,
         "t": t, "p_t": p_t, "q_t": false_discovery_rate(p_t),
@@ -238,8 +276,10 @@ def _effect_size(t: Floats, n: NDArray[np.intp], level: float) -> tuple[Floats, 
     return dz, low, high
 
 
-def _prevalences(tests: pd.DataFrame, pairs: pd.MultiIndex, alpha: float, level: float) -> dict[str, Any]:
-    """The columns that single people's tests make."""
+def _prevalences(
+    tests: pd.DataFrame, pairs: pd.MultiIndex, needed: Bools, alpha: float, level: float
+) -> dict[str, Any]:
+    """The columns that single people's tests make; NaN, beside the number tested, where they are not needed."""
     _check_table(tests, ("subject", "region", "space", "difference", "p"), "the table of tests")
     known = tests.dropna(subset=["difference", "p"])
     significant = known["p"] <= alpha
@@ -253,7 +293,7 @@ def _prevalences(tests: pd.DataFrame, pairs: pd.MultiIndex, alpha: float, level:
         .reindex(pairs, fill_value=0)
         .astype(int)
     )
-    untested = counted.index[counted["n_tested"] == 0]
+    untested = counted.index[needed & (counted["n_tested"] == 0).to_numpy()]
     if len(untested):
         raise InputError(
             f"nobody was tested in {cut_short([f'{region}, {space}' for region, space in untested])}",
@@ -261,18 +301,60 @@ def _prevalences(tests: pd.DataFrame, pairs: pd.MultiIndex, alpha: float, level:
             remedy="give a test for every region and space of the scores, or leave that one out of both",
         )
     n = counted["n_tested"].to_numpy()
-    n_above, n_below = counted["n_above"].to_numpy(), counted["n_below"].to_numpy()
-    above, below = (prevalence(count, n, alpha=alpha / 2, level=level) for count in (n_above, n_below))
-    return {
-        "n_tested": n, "n_above": n_above, "n_below": n_below,
-        "above": above.most_likely, "above_low": above.low, "above_high": above.high, "above_bound": above.bound,
-        "above_majority": above.majority, "p_above": above.p_nobody, "q_above": false_discovery_rate(above.p_nobody),
-        "below": below.most_likely, "below_bound": below.bound,
-    }  # fmt: skip
+    columns: dict[str, Any] = {"n_tested": n}
+    for side in ("above", "below"):
+        count = counted[f"n_{side}"].to_numpy()
+        columns[f"n_{side}"] = count if needed.all() else np.where(needed, count, np.nan)
+        found = _counted(count, n, needed, alpha / 2, level)
+        columns |= {
+            side: found["most_likely"], f"{side}_low": found["low"], f"{side}_high": found["high"],
+            f"{side}_bound": found["bound"], f"{side}_majority": found["majority"],
+            f"p_{side}": found["p_nobody"], f"q_{side}": false_discovery_rate(found["p_nobody"]),
+        }  # fmt: skip
+    return columns
+
+
+def _in_people(scores: pd.DataFrame, regions: list[str], spaces: list[str], alpha: float, level: float) -> pd.DataFrame:
+    """In how many people every space predicts every region; one row per region and space, NaN where nobody has it."""
+    has, p = (_wide(scores, name, regions, spaces).notna() for name in ("r", "p"))
+    known, tested = has.any(axis=0).to_numpy(), p.sum(axis=0).to_numpy()
+    if (known & (tested == 0)).any():
+        region, space = has.columns[known & (tested == 0)][0]
+        raise InputError(
+            f"a region and space ({region}, {space}) have no p of any person",
+            source="the table of scores",
+            remedy="leave that region out",
+        )
+    k = (_wide(scores, "p", regions, spaces) <= alpha).sum(axis=0).to_numpy()
+    found = _counted(k, tested, known, alpha, level)
+    return pd.DataFrame(
+        {
+            "n_significant": k, "prevalence": found["most_likely"], "prevalence_low": found["low"],
+            "prevalence_high": found["high"], "prevalence_bound": found["bound"], "p_nobody": found["p_nobody"],
+            "q_nobody": false_discovery_rate(found["p_nobody"]),
+        },
+        index=has.columns,
+    )  # fmt: skip
+
+
+def _counted(k: NDArray[np.intp], n: NDArray[np.intp], needed: Bools, alpha: float, level: float) -> dict[str, Floats]:
+    """The prevalence of k of n people where it is needed, NaN elsewhere."""
+    names = ("most_likely", "low", "high", "bound", "majority", "p_nobody")
+    found = {name: np.full(len(k), np.nan) for name in names}
+    if needed.any():
+        of_needed = prevalence(k[needed], n[needed], alpha=alpha, level=level)
+        for name in names:
+            found[name][needed] = getattr(of_needed, name)
+    return found
 
 
 def _regions(
-    scores: pd.DataFrame, regions: list[str], spaces: list[str], comparisons: pd.DataFrame, alpha: float, level: float
+    scores: pd.DataFrame,
+    regions: list[str],
+    spaces: list[str],
+    comparisons: pd.DataFrame,
+    in_people: pd.DataFrame | None,
+    level: float,
 ) -> pd.DataFrame:
     """Mean over people of every region and space, and in how many people the space predicts it."""
     values = _wide(scores, "r", regions, spaces)
@@ -284,23 +366,7 @@ def _regions(
     table = cells.to_frame(index=False).assign(
         n_subjects=n, mean=mean, sd=sd, low=mean - reach, high=mean + reach, stars=starred
     )
-    if "p" not in scores.columns:
-        return table
-    p = _wide(scores, "p", regions, spaces)
-    tested = p.notna().sum(axis=0).to_numpy()
-    found = _counted((p <= alpha).sum(axis=0).to_numpy(), tested, alpha, level)
-    return table.assign(
-        n_significant=found.k, prevalence=found.most_likely, prevalence_low=found.low, prevalence_high=found.high,
-        prevalence_bound=found.bound, p_nobody=found.p_nobody, q_nobody=false_discovery_rate(found.p_nobody),
-    )  # fmt: skip
-
-
-def _counted(k: NDArray[np.intp], n: NDArray[np.intp], alpha: float, level: float) -> Prevalence:
-    if (n == 0).any():
-        raise InputError(
-            "a region and space have no p of any person", source="the table of scores", remedy="leave that region out"
-        )
-    return prevalence(k, n, alpha=alpha, level=level)
+    return table if in_people is None else pd.concat([table, in_people.reset_index(drop=True)], axis=1)
 
 
 def _starred(p: float) -> str:

@@ -15,7 +15,8 @@ __all__ = ["SignFlip", "sign_flip_test"]
 Floats = NDArray[np.float64]
 
 EXACT_UP_TO = 16  # people: 65,536 sign patterns
-_BLOCK = 4096  # sign patterns at once
+_BLOCK = 4096  # sign patterns at once, fewer where they meet many places
+_MEANS = 2**22  # held at once: 32 MB
 _ROUNDING = 1e-9
 
 
@@ -81,19 +82,20 @@ def sign_flip_test(differences: ArrayLike, *, n_flips: int = 10_000, seed: int) 
     # Sums of the same numbers in another order differ by rounding, which must not decide.
     needed = np.abs(mean) - _ROUNDING * np.abs(flat).mean(axis=0)
     reached, counted = np.zeros(flat.shape[1], np.int64), 0
+    block = max(1, min(_BLOCK, _MEANS // max(1, flat.shape[1])))
     if exact:
         # A pattern and its mirror image have the same |mean|: one person keeps the sign.
         patterns = np.arange(2 ** (n - 1))
-        for start in range(0, len(patterns), _BLOCK):
-            flipped = (patterns[start : start + _BLOCK, None] >> np.arange(n) & 1).astype(bool)
+        for start in range(0, len(patterns), block):
+            flipped = (patterns[start : start + block, None] >> np.arange(n) & 1).astype(bool)
             reached += _reached(flipped, flat, needed)
         counted = len(patterns)
         p = reached / counted
     else:
         check_permutations(n_flips)
         rng = np.random.default_rng(seed)
-        for start in range(0, n_flips, _BLOCK):
-            flipped = rng.integers(0, 2, size=(min(_BLOCK, n_flips - start), n)).astype(bool)
+        for start in range(0, n_flips, block):
+            flipped = rng.integers(0, 2, size=(min(block, n_flips - start), n)).astype(bool)
             reached += _reached(flipped, flat, needed)
         counted = n_flips
         p = (reached + 1) / (n_flips + 1)
