@@ -21,7 +21,7 @@ Places = NDArray[np.intp]
 Mask = NDArray[np.bool_]
 
 _FLAT = 1e-6  # a spread below this share of the column's own is the rounding of a difference of sums: it is constant
-_PRODUCTS = 2**22  # products of coefficients held at once: 16 MB in float32
+_PRODUCTS = 2**21  # products of coefficients held at once: 8 MB in float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,15 +262,16 @@ class FoldSums:
         """
         gains = np.zeros((len(self.splits.final), len(alphas), sums.y.shape[1]), dtype)
         for basis, judged in self._judges(prepared):
-            mean, product = self.train(basis, sums)
             shrink = 1 / (basis.eigenvalues + (basis.n if per_row else 1) * alphas[:, None])  # (A, p)
             weights = np.concatenate([_pair_weights(shrink, square) for _, _, square in judged]).astype(dtype)
-            seen = [self.seen(basis, held, mean, sums) for _, held, _ in judged]
-            for part in _blocks(product.shape[1], weights.shape[1]):
-                q = product[:, part].astype(dtype)
+            twice = (2 * shrink).astype(dtype)
+            for part in _blocks(sums.y.shape[1], weights.shape[1]):  # what a block needs stays in the cache
+                block = sums.select(part)
+                mean, product = self.train(basis, block)
+                q = product.astype(dtype)
                 errors = (weights @ _pair_products(q)).reshape(len(judged), len(alphas), -1)
-                for (outer, _, _), error, h in zip(judged, errors, seen, strict=True):
-                    error -= (2 * shrink).astype(dtype) @ (q * h[:, part].astype(dtype))
+                for (outer, held, _), error in zip(judged, errors, strict=True):
+                    error -= twice @ (q * self.seen(basis, held, mean, block).astype(dtype))
                     gains[outer, :, part] += error
         return gains
 
@@ -299,6 +300,9 @@ def _over(products: Floats, atoms: Mask, columns: Places) -> Floats:
     """Sum over atoms of (n_atoms, p, T), only these columns."""
     chosen = np.flatnonzero(atoms)
     whole = len(columns) == products.shape[1] and bool((columns == np.arange(len(columns))).all())
+    if whole and len(chosen) == 1:
+        only: Floats = products[chosen[0]]
+        return only
     total: Floats = np.zeros((len(columns), products.shape[2]))
     for atom in chosen:
         total += products[atom] if whole else products[atom][columns]
@@ -324,5 +328,5 @@ def _pair_products(q: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def _blocks(n_targets: int, n_products: int) -> Iterable[slice]:
-    size = max(32, min(2048, _PRODUCTS // max(n_products, 1)))
+    size = max(32, min(1024, _PRODUCTS // max(n_products, 1)))
     return (slice(start, min(n_targets, start + size)) for start in range(0, n_targets, size))
