@@ -1,5 +1,19 @@
 """Where the geometry of a space is that of brain patterns: representational similarity in every neighbourhood."""
 
+from affectome.neural.searchlight._geodesic import disc_neighbourhoods
 from affectome.neural.searchlight._inputs import ModelGeometry, Neighbourhoods, Patterns
+from affectome.neural.searchlight._models import dense_geometry, model_geometry
+from affectome.neural.searchlight._neighbourhoods import parcel_neighbourhoods, sphere_neighbourhoods
+from affectome.neural.searchlight._patterns import patterns
 
-__all__ = ["ModelGeometry", "Neighbourhoods", "Patterns"]
+__all__ = [
+    "ModelGeometry",
+    "Neighbourhoods",
+    "Patterns",
+    "dense_geometry",
+    "disc_neighbourhoods",
+    "model_geometry",
+    "parcel_neighbourhoods",
+    "patterns",
+    "sphere_neighbourhoods",
+]

@@ -31,6 +31,8 @@ class Neighbourhoods:
     radius : float
         0 for parcels.
     unit : "voxel", "mm" or ""
+    n_left_out : int
+        Centres or parcels that had too few voxels.
     """
 
     starts: NDArray[np.int64]
@@ -39,6 +41,7 @@ class Neighbourhoods:
     names: tuple[str, ...] = ()
     radius: float = 0.0
     unit: Literal["voxel", "mm", ""] = ""
+    n_left_out: int = 0
 
     def __len__(self) -> int:
         return len(self.starts) - 1
