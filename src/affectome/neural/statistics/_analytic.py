@@ -48,36 +48,24 @@ def effective_trials(x: NDArray[np.floating], y: NDArray[np.floating], runs: Arr
         raise InputError(f"columns of shapes {x.shape} and {y.shape} cannot be paired", remedy="give equal shapes")
     number = np.unique(np.asarray(runs), return_inverse=True)[1].reshape(-1)
     order = np.argsort(number, kind="stable")
-    run, n = number[order], len(x)
-    centred_x, centred_y = _centred(x[order], run), _centred(y[order], run)
-    spread = np.einsum("tv,tv->v", centred_x, centred_x) * np.einsum("tv,tv->v", centred_y, centred_y)
-    total = np.zeros(x.shape[1])
-    for lag in range(1, min(max_lag, int(np.bincount(run).max()) - 1) + 1):
-        across = np.flatnonzero(run[lag:] != run[:-lag])
-        products = [_lagged(part, lag, across) for part in (centred_x, centred_y)]
-        # Each autocorrelation is the mean of n_k products over that of n squares, so that n / n_k comes twice, and
-        # n_k / n once.
-        total += n / (n - lag - len(across)) * products[0] * products[1]
+    sizes, n = np.bincount(number), len(x)
+    n_lags = min(max_lag, int(sizes.max()) - 1)
+    lagged = np.zeros((2, 1 + n_lags, x.shape[1]))  # sums of products of values so far apart in their run
+    for trials in np.split(order, np.cumsum(sizes)[:-1]):  # one run at a time: it stays in the cache
+        for sums, values in zip(lagged, (x, y), strict=True):
+            centred = values[trials].astype(np.float64)
+            centred -= centred.mean(axis=0)
+            for lag in range(min(n_lags, len(trials) - 1) + 1):
+                sums[lag] += np.einsum("tv,tv->v", centred[: len(trials) - lag], centred[lag:])
+    spread = lagged[0, 0] * lagged[1, 0]
+    # Each autocorrelation is the mean of n_k products over that of n squares, so that n / n_k comes twice, and n_k / n
+    # once.
+    pairs = np.array([np.maximum(sizes - lag, 0).sum() for lag in range(1, n_lags + 1)])
+    total = np.einsum("l,lv,lv->v", n / pairs, lagged[0, 1:], lagged[1, 1:])
     with np.errstate(invalid="ignore", divide="ignore"):
         effective: Floats = n / np.maximum(1 + 2 * total / spread, 1.0)
     effective[spread == 0] = np.nan
     return effective
-
-
-def _centred(values: NDArray[np.floating], run: NDArray[np.intp]) -> Floats:
-    """Values (n, n_columns), sorted by run, about their run means."""
-    centred = values.astype(np.float64)
-    starts = np.flatnonzero(np.r_[True, run[1:] != run[:-1]])
-    sizes = np.diff(np.r_[starts, len(run)])
-    centred -= np.repeat(np.add.reduceat(centred, starts, axis=0) / sizes[:, None], sizes, axis=0)
-    return centred
-
-
-def _lagged(values: Floats, lag: int, across: NDArray[np.intp]) -> Floats:
-    """Sum of the products of values so far apart, but for the pairs that begin at `across`, in different runs."""
-    products: Floats = np.einsum("tv,tv->v", values[:-lag], values[lag:])
-    products -= np.einsum("tv,tv->v", values[across], values[across + lag])
-    return products
 
 
 def correlation_p(r: ArrayLike, n_effective: ArrayLike) -> Floats:
