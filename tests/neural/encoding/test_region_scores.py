@@ -132,7 +132,14 @@ def test_p_is_that_of_the_permutations_of_the_regions(world):
     tested = encoding_significance(encoding, recording, n_permutations=99, tail="empirical", seed=0)
     found = region_scores(encoding, recording, significance=tested)
     assert found["p"].tolist() == [0.01, 0.01]
+    for name, null in zip(ROIS, found["null"], strict=True):  # the mean over voxels of what each has over permutations
+        assert null == pytest.approx(tested.null_mean[ROIS[name]].mean(), abs=1e-6) and null < -0.03
     np.testing.assert_allclose(found["q"], false_discovery_rate(found["p"]))
+    nothing, silence = draw_world(7, signal=0.0)
+    unrelated = encode(nothing, silence, name="mllm", alphas=ALPHAS)
+    chance = encoding_significance(unrelated, silence, n_permutations=99, tail="empirical", seed=0)
+    chance = region_scores(unrelated, silence, significance=chance)
+    assert ((chance["low"] < chance["null"]) & (chance["null"] < chance["high"]) & (chance["high"] < 0.1)).all()
     one = region_scores(encoding, recording, significance=tested, rois={"IPL": ROIS["IPL"]})
     assert one["q"].tolist() == one["p"].tolist()
     with pytest.raises(InputError, match="the regions STS were not tested"):
@@ -197,3 +204,36 @@ def test_what_cannot_be_scored_is_refused(world):
     pairs = [compare_encodings(*pair, recording) for pair in ((encoding, renamed), (renamed, encoding))]
     with pytest.raises(InputError, match="different references, llm, mllm"):
         region_tests(pairs)
+
+
+def test_a_voxel_that_varies_in_one_run_only_is_in_no_region_mean(caplog):
+    space, recording = draw_world(2)
+    responses, run = recording.responses.copy(), recording.trials["run"].to_numpy()
+    responses[run != 3, :4] = 0.0
+    odd = Recording("sub-01", responses, recording.trials, rois=ROIS)
+    with caplog.at_level(logging.CRITICAL):
+        encoding = encode(space, odd, name="mllm", alphas=ALPHAS)
+        pair = compare_encodings(encoding, encode(space.iloc[:, :2], odd, name="llm", alphas=ALPHAS), odd)
+    found = region_scores(encoding, odd).set_index("region")
+    assert found["n_voxels"].tolist() == [6, 8] and pair.regions["n_voxels"].tolist() == [12, 6, 8]
+    assert found.loc["TPJ", "r"] == pytest.approx(encoding.r[4:10].mean(), abs=1e-6)
+
+
+@pytest.mark.parametrize("alpha", [100.0, 1e7])
+def test_an_offset_of_the_scanner_changes_nothing(alpha, caplog):
+    """Raw responses lie about 10,000; predictions that vary little about that need more than float32."""
+    space, recording = draw_world(3)
+    rounded = np.round(recording.responses * 256) / 256  # whole multiples of what float32 resolves at 10,000
+    tables = []
+    for offset in (0, 10_000):
+        raw = Recording("sub-01", (rounded + offset).astype(np.float32), recording.trials, rois=ROIS)
+        with caplog.at_level(logging.CRITICAL):
+            pair = [
+                encode(part, raw, name=name, alphas=[alpha]) for name, part in (("a", space), ("b", space.iloc[:, :2]))
+            ]
+        difference = compare_encodings(*pair, raw).regions
+        tables.append(np.r_[
+            region_scores(pair[0], raw)[["r", "se"]].to_numpy().ravel(),
+            difference[["r_first", "r_second", "se"]].to_numpy().ravel(),
+        ])  # fmt: skip
+    np.testing.assert_allclose(tables[1], tables[0], rtol=0.01, atol=1e-3)

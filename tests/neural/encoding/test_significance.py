@@ -1,3 +1,5 @@
+import logging
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -236,3 +238,22 @@ def test_settings_that_make_no_test_are_refused(changes, message):
     space, recording = world(11, n_voxels=5, n=60, p=2, n_runs=6)
     with pytest.raises(InputError, match=message):
         encoding_significance(encode(space, recording, name="x"), recording, seed=0, **changes)
+
+
+@pytest.mark.parametrize("centred", [True, False])
+def test_penalties_that_leave_nothing_of_the_predictions_give_no_finding(centred, caplog):
+    """With centred runs r is 0; else it is that of the training means, which no rearrangement within runs changes."""
+    space, recording = world(3, n=120, n_voxels=8, n_runs=6)
+    responses, run = recording.responses.astype(np.float64), recording.trials["run"].to_numpy()
+    if centred:
+        for k in np.unique(run):
+            responses[run == k] -= responses[run == k].mean(axis=0)
+    raw = Recording("sub-01", responses.astype(np.float32), recording.trials, None, recording.rois)
+    with caplog.at_level(logging.CRITICAL):
+        encoding = encode(space, raw, name="x", alphas=[1e12])
+        found = encoding_significance(encoding, raw, n_permutations=120, seed=0)
+    assert (encoding.r == 0).all() if centred else (encoding.r < 0).all()
+    assert (found.q > 0.05).all() and (found.regions["p"] > 0.05).all()
+    if not centred:
+        assert (found.p == 1).all()
+        assert found.regions["null"].to_numpy() == pytest.approx(found.regions["r"].to_numpy(), abs=1e-4)

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from affectome.errors import InputError
 from affectome.neural import (
@@ -44,6 +45,24 @@ def test_explainable_variance_is_the_anova_of_its_definition():
     found = explainable_variance(recording)
     assert found.ev[0] == pytest.approx((between - within) / (between + (n0 - 1) * within), rel=1e-5)
     assert np.isnan(found.low[0])  # four stimuli say too little about their spread
+
+
+def test_the_interval_leaves_out_one_stimulus_after_the_other():
+    """The brute-force twin: F of scipy without each stimulus, far from 0 and in small units as raw responses are."""
+    counts = [2] * 6 + [3] * 6 + [5] * 4
+    recording = repeated(np.random.default_rng(7), counts, 0.4, n_voxels=3)
+    stimulus = recording.trials["stimulus"].to_numpy()
+    raw = Recording("sub-01", (recording.responses / 64 + 100).astype(np.float32), recording.trials)
+    found = explainable_variance(raw)
+    for voxel in range(3):
+        own = [raw.responses[stimulus == str(name), voxel].astype(float) for name in range(len(counts))]
+        whole = np.log(stats.f_oneway(*own).statistic) / 2
+        left = [np.log(stats.f_oneway(*own[:k], *own[k + 1 :]).statistic) / 2 for k in range(len(own))]
+        error = np.std(15 * (whole - np.array(left)), ddof=1) / 4
+        ends = np.exp(2 * (whole + stats.t.ppf([0.025, 0.975], 15) * error))
+        n = np.array(counts)
+        n0 = (n.sum() - (n**2).sum() / n.sum()) / 15
+        np.testing.assert_allclose([found.low[voxel], found.high[voxel]], (ends - 1) / (ends + n0 - 1), rtol=1e-4)
 
 
 @pytest.mark.parametrize("n_averaged", [1, 5])

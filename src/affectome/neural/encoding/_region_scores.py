@@ -51,7 +51,7 @@ def region_scores(
     encoding, recording
         The recording that was encoded; each run in one fold, at least five runs.
     significance
-        From :func:`encoding_significance` of the same encoding and regions; adds `p` and `q`.
+        From :func:`encoding_significance` of the same encoding and regions; adds `p`, `q` and `null`.
     rois : mapping from region to bool array of shape (n_voxels,)
         By default the regions of the recording.
     level
@@ -63,9 +63,11 @@ def region_scores(
 
     Returns
     -------
-    DataFrame, one row per region: ``subject``, ``space``, ``region``, ``n_voxels`` (those with an r), ``r`` (their
-    mean), ``se``, ``low``, ``high``, and with `significance` ``p`` (one-sided) and ``q`` (Benjamini-Hochberg over the
-    regions of this table); NaN where a region has no voxel with an r.
+    DataFrame, one row per region: ``subject``, ``space``, ``region``, ``n_voxels`` (those with an r, also when any
+    one run is left out: a voxel that varies in one run only has none), ``r`` (their mean), ``se``, ``low``, ``high``,
+    and with `significance` ``p`` (one-sided), ``q`` (Benjamini-Hochberg over the regions of this table) and ``null``
+    (mean of the statistic over the permutations: what `r` is where nothing is predicted); NaN where a region has no
+    voxel with an r.
 
     Notes
     -----
@@ -78,7 +80,8 @@ def region_scores(
     jackknife cannot see, as in :func:`compare_encodings` (whose r is within folds, not pooled). It speaks of other runs
     of this person with stimuli of this kind and models fitted alike; never of other people. Voxels are not counted as
     independent. Where nothing is predicted, pooled r is below 0 on average (:func:`encoding_significance`), and so is
-    what the interval covers: an interval below 0 is no finding, and one that holds 0 does not replace p.
+    what the interval covers: an interval below 0 is no finding, and one that holds 0 does not replace p. Read `r`
+    beside `null`; that an interval lies above it is no test either.
 
     The mean goes over all voxels of the region: choosing voxels by this encoding first would be circular.
 
@@ -123,19 +126,19 @@ def region_scores(
     table = pd.DataFrame({**names, **columns})
     if significance is None:
         return table
-    p = _p_of_regions(significance, encoding, list(regions))
-    return table.assign(p=p, q=false_discovery_rate(p))
+    p, null = _under_permutations(significance, encoding, list(regions))
+    return table.assign(p=p, q=false_discovery_rate(p), null=null)
 
 
-def _p_of_regions(significance: Significance, encoding: Encoding, names: list[str]) -> Floats:
-    """The p of these regions, from permutations of the same encoding."""
+def _under_permutations(significance: Significance, encoding: Encoding, names: list[str]) -> tuple[Floats, Floats]:
+    """P of these regions, and the mean of their null, from permutations of the same encoding."""
     if (significance.subject, significance.space) != (encoding.subject, encoding.space):
         raise InputError(
             f"the significance is of {significance.subject}, {significance.space}, the encoding of "
             f"{encoding.subject}, {encoding.space}",
             remedy="give the significance of this encoding",
         )
-    known = significance.regions.set_index("region")["p"]
+    known = significance.regions.set_index("region")[["p", "null"]]
     missing = [name for name in names if name not in known.index]
     if missing:
         raise InputError(
@@ -143,8 +146,8 @@ def _p_of_regions(significance: Significance, encoding: Encoding, names: list[st
             source=f"the significance of {encoding.subject}, {encoding.space}",
             remedy="give the same rois to encoding_significance",
         )
-    p: Floats = known.loc[names].to_numpy(np.float64)
-    return p
+    p, null = known.loc[names].to_numpy(np.float64).T
+    return p, null
 
 
 def named_regions(

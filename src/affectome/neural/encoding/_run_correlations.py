@@ -10,6 +10,8 @@ from affectome.neural.encoding._run_sums import Floats, RunLayout
 
 __all__ = ["centre_folds", "run_correlations"]
 
+_ROUNDING = 1e-12  # share of a sum of squares that is rounding
+
 
 def centre_folds(values: Floats, layout: RunLayout) -> Floats:
     """Values (n_trials, n_voxels) less the mean of their held-out fold."""
@@ -43,9 +45,11 @@ def run_correlations(y: Floats, joint: Floats, parts: Sequence[Floats], layout: 
     shared = [_products(y, part, layout) for part in parts]
     found = []
     for whole in (0, 1):
-        scale = np.sqrt(spread[0][whole] * spread[1][whole])
         with np.errstate(invalid="ignore", divide="ignore"):
-            found.append(np.stack([np.where(scale > 0, product[whole] / scale, np.nan) for product in shared]))
+            # Without the only run that varies, what is left of a spread is rounding, and may be below 0.
+            known = [part[whole] > _ROUNDING * part[0] for part in spread]
+            scale = np.where(known[0] & known[1], np.sqrt(spread[0][whole] * spread[1][whole]), np.nan)
+            found.append(np.stack([product[whole] / scale for product in shared]))
     return found[0], found[1]
 
 

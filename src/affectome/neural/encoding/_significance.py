@@ -66,7 +66,8 @@ class Significance:
         Largest r over the voxels, per permutation.
     regions : DataFrame
         One row per region: ``region``, ``n_voxels`` (with an r), ``r`` (their mean), ``p`` (of the mean, by the same
-        permutations), ``q`` (over regions), ``largest_r``, ``p_largest`` (against the largest in the region).
+        permutations), ``q`` (over regions), ``null`` (mean over the permutations of that mean), ``largest_r``,
+        ``p_largest`` (against the largest in the region).
     table : DataFrame
         How many voxels each criterion finds at .05: ``criterion``, ``n_voxels``, ``share``.
     n_permutations : int
@@ -319,7 +320,8 @@ class _Maps:
         who = f"{self.encoding.subject}, {self.encoding.space}"
         if self.tail == "empirical":
             warn_of_resolution(self.p, len(self.permutations.orders), of=who)
-        inflation = float(np.nanmedian(self.inflation))
+        known = self.inflation[np.isfinite(self.inflation)]
+        inflation = float(np.median(known)) if len(known) else 1.0
         if np.bincount(self.permutations.block).max() == 1 and inflation > _INFLATED:
             logger.warning(
                 "%s: neighbouring trials are alike in predictions and responses (the variance of r is %.2f times that "
@@ -367,11 +369,12 @@ class _Maps:
                 row |= {
                     "r": values.mean(),
                     "p": float(permutation_p(values.mean(), null, rounding=ROUNDING)),
+                    "null": null.mean(),
                     "largest_r": values.max(),
                     "p_largest": float(permutation_p(values.max(), self.region_maxima[:, place], rounding=ROUNDING)),
                 }
             rows.append(row)
-        columns = ["region", "n_voxels", "r", "p", "q", "largest_r", "p_largest"]
+        columns = ["region", "n_voxels", "r", "p", "q", "null", "largest_r", "p_largest"]
         table = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[2:], float))
         table["q"] = false_discovery_rate(table["p"])
         return table

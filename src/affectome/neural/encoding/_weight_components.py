@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -18,7 +18,7 @@ from affectome.errors import InputError
 from affectome.neural.encoding._components import kept_voxels
 from affectome.neural.encoding._result import Encoding
 from affectome.neural.recordings import Recording
-from affectome.neural.statistics._blocks import block_permutations
+from affectome.neural.statistics._blocks import BlockPermutations, block_permutations
 
 __all__ = ["WeightComponents", "weight_components"]
 
@@ -133,14 +133,18 @@ def weight_components(
     people, drawn = [], []
     for encoding, recording in zip(encodings, recordings, strict=True):  # each is looked at once
         people.append(_Person(encoding, recording, None if masks is None else masks.get(encoding.subject)))
+        own_seed = named_seed(seed, encoding.subject)
         drawn.append(
-            block_permutations(
-                recording.trials.iloc[encoding.rows],
-                blocks=blocks,
-                block_length=block_length,
-                within=within,
-                n_permutations=n_permutations,
-                seed=named_seed(seed, encoding.subject),
+            _in_random_order(
+                block_permutations(
+                    recording.trials.iloc[encoding.rows],
+                    blocks=blocks,
+                    block_length=block_length,
+                    within=within,
+                    n_permutations=n_permutations,
+                    seed=own_seed,
+                ),
+                own_seed,
             )
         )
     n_shown = min(n_components, len(encodings[0].features))
@@ -205,6 +209,17 @@ def _check(
         raise InputError(f"the space {first.space} has one feature", remedy="give a space with at least two")
 
 
+def _in_random_order(permutations: BlockPermutations, seed: int) -> BlockPermutations:
+    """Drawn rearrangements as they are; all of them, which come sorted, in an order of this person's own.
+
+    Sorted, people with equal designs would be rearranged alike, and beside a person who has fewer only the last blocks
+    of the others would ever move.
+    """
+    if not permutations.exact:
+        return permutations
+    return replace(permutations, orders=np.random.default_rng(seed).permutation(permutations.orders))
+
+
 class _Person:
     """Everything of one person but the order of the trials."""
 
@@ -218,8 +233,10 @@ class _Person:
         there = singular > _DIRECTION * singular[0]
         self.left = left[:, there].astype(np.float32)
         self.right = right[there]
-        responses = recording.responses[encoding.rows][:, self.kept]
-        self.responses = responses - responses.mean(axis=0, dtype=np.float64).astype(np.float32)
+        self.responses = recording.responses[np.ix_(encoding.rows, np.flatnonzero(self.kept))].astype(
+            np.float32, copy=False
+        )
+        self.responses -= self.responses.mean(axis=0, dtype=np.float64).astype(np.float32)
         self.total = float(np.einsum("tv,tv->", self.responses, self.responses, dtype=np.float64))
         alpha = np.exp(np.median(np.log(encoding.alpha[:, self.kept].astype(np.float64))))
         self.gains = (singular[there, None] / (singular[there, None] ** 2 + alpha)).astype(np.float32)

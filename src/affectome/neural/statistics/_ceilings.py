@@ -169,7 +169,7 @@ def _variance_shares(
     m, total = len(n), n.sum()
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio, n0 = _ratio(n[:, None], means, within)
-        every = np.stack([_ratio(np.delete(n, k)[:, None], *_without(means, within, k))[0] for k in range(m)])
+        every = _ratios_without(n[:, None], means, within)
         z = np.log(ratio) / 2
         influence = (m - 1) * (z - np.log(every) / 2)
         error = influence.std(axis=0, ddof=1) / np.sqrt(m)
@@ -178,8 +178,14 @@ def _variance_shares(
     return ev, low, high, stats.f.sf(ratio, m - 1, total - m)
 
 
-def _without(means: Floats, within: Floats, stimulus: int) -> tuple[Floats, Floats]:
-    return np.delete(means, stimulus, axis=0), np.delete(within, stimulus, axis=0)
+def _ratios_without(n: NDArray[np.intp], means: Floats, within: Floats) -> Floats:
+    """MSB / MSW without each stimulus in turn, (m, V), from means about the mean of all trials."""
+    m, left = len(n), n.sum() - n  # trials left
+    sums, squares = n * means, n * means**2
+    between = squares.sum(axis=0) - squares - (sums.sum(axis=0) - sums) ** 2 / left
+    inside = np.maximum(within.sum(axis=0) - within, 0.0)
+    ratios: Floats = (np.maximum(between, 0.0) / (m - 2)) / (inside / (left - (m - 1)))
+    return ratios
 
 
 def _ratio(n: NDArray[np.intp], means: Floats, within: Floats) -> tuple[Floats, float]:
