@@ -1,0 +1,199 @@
+"""Is the geometry of a neighbourhood related to that of a space: permutation of stimuli in closed form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from affectome.errors import InputError
+from affectome.neural.searchlight._inputs import ModelGeometry
+from affectome.neural.searchlight._moments3 import (
+    RunBlocks,
+    dense_pair_sums,
+    low_rank_pair_sums,
+    permutation_moments,
+)
+
+__all__ = ["MantelTest", "ModelNull", "mantel_test", "model_nulls", "pearson_iii_p"]
+
+Floats = NDArray[np.float64]
+
+_NORMAL = 1e-4  # skewness below which the distribution is normal
+
+
+@dataclass(frozen=True, eq=False)
+class ModelNull:
+    """What the closed form needs of a model, computed once.
+
+    Attributes
+    ----------
+    name : str
+    sums : float64 array of shape (8,)
+        Over all pairs of stimuli, for a permutation brings any pair to any place.
+    squares : float
+        Sum of squares about the mean over the ordered pairs that count, on the stimuli as they are.
+    n : int
+        Stimuli.
+    """
+
+    name: str
+    sums: Floats
+    squares: float
+    n: int
+
+
+@dataclass(frozen=True, eq=False)
+class MantelTest:
+    """p of every centre and model, and the null it comes from.
+
+    Attributes
+    ----------
+    p : float64 array of shape (n_centres, n_models)
+        One-sided; NaN where r is.
+    null_mean, null_sd, null_skewness : float64 arrays of shape (n_centres, n_models)
+        Of the score over all permutations, in units of r.
+    """
+
+    p: Floats
+    null_mean: Floats
+    null_sd: Floats
+    null_skewness: Floats
+
+
+def model_nulls(models: Sequence[ModelGeometry], blocks: RunBlocks) -> list[ModelNull]:
+    """What the closed form needs of each model.
+
+    Examples
+    --------
+    >>> space = np.random.default_rng(0).normal(size=(30, 2))
+    >>> null, = model_nulls([ModelGeometry("space", "dot", space, np.ones(2))], RunBlocks(30))
+    >>> bool(np.isclose(null.squares, null.sums[1]))  # all pairs count
+    True
+    """
+    return [_model_null(model, blocks) for model in models]
+
+
+def _model_null(model: ModelGeometry, blocks: RunBlocks) -> ModelNull:
+    everywhere = RunBlocks(blocks.n)
+    if model.dense is not None:
+        sums = dense_pair_sums(model.dense, everywhere)
+        values = model.dense[blocks.counts(slice(None))].astype(np.float64)
+        squares = float(((values - values.mean()) ** 2).sum())
+    else:
+        assert model.factors is not None
+        sums = low_rank_pair_sums(model.factors, model.signs, everywhere, every_cube=True)
+        squares = float(low_rank_pair_sums(model.factors, model.signs, blocks, every_cube=False)[1])
+    if not squares > 1e-12 * blocks.n_ordered * _size(model):
+        raise InputError("all pairs of stimuli are equally similar", source=model.name, remedy="leave the space out")
+    return ModelNull(model.name, sums, squares, blocks.n)
+
+
+def _size(model: ModelGeometry) -> float:
+    """Mean square of what is compared, in any unit."""
+    if model.dense is not None:
+        return float((model.dense.astype(np.float64) ** 2).mean())
+    assert model.factors is not None
+    return float(((model.factors**2).sum(axis=1) ** 2).mean())
+
+
+def mantel_test(r: ArrayLike, brain: ArrayLike, models: Sequence[ModelNull]) -> MantelTest:
+    r"""P of scores under all permutations of the stimuli, without permuting any.
+
+    Parameters
+    ----------
+    r : array of shape (n_centres, n_models)
+        Pearson correlations over the pairs that count.
+    brain : array of shape (n_centres, 8)
+        Sums over the pairs that count, from :func:`low_rank_pair_sums` or :func:`dense_pair_sums`.
+    models
+        From :func:`model_nulls`, with the same pairs that count.
+
+    Returns
+    -------
+    MantelTest
+
+    Notes
+    -----
+    **Null.** The stimuli of the model are exchangeable: whatever made the brain's geometry, and the assignment of
+    stimuli to runs, does not depend on which stimulus is which. **Permuted:** the stimuli of the model, over the whole
+    recording, all n! ways at once. **Correction:** none; see :func:`affectome.neural.family_wise_p` for maxima of drawn
+    permutations and Benjamini-Hochberg over centres. One-sided (more alike than by chance).
+
+    **Statistic.** With a the brain's similarity less its mean over the pairs that count, and 0 where a pair does not
+    count (pairs of one run),
+
+    .. math:: T(\pi) = \sum_{i \neq j} a_{ij} b_{\pi(i)\pi(j)}.
+
+    Since a sums to 0, T is the number of pairs that count times the covariance over them, whatever pairs a permutation
+    brings there; at the observed arrangement T = r sqrt(sum a^2 sum b^2), so that r and T order alike what is observed.
+    It is T that is permuted, not r, whose denominator (the spread of the model over the pairs that count) would change
+    with pi. Hence mean, variance and third moment are exact with or without pairs left out, and only the shape of the
+    distribution is an approximation: Pearson III (a shifted gamma) with these three.
+
+    **Validity.** With pairs within runs left out, noise that a run shares does not enter. What is left must be
+    exchangeable over runs: if the stimuli of a run resemble one another in the model *and* neighbouring runs resemble
+    one another in the brain (a drift, sorted stimuli), p is too small. Permute within runs then,
+    :func:`permuted_scores`; there is no closed form for that.
+
+    The null is skewed to the right for models of low rank. p below about 1e-5 is extrapolation. Where the null is
+    skewed to the left, Pearson III ends; p is then the larger one of Pearson III and normal.
+
+    References
+    ----------
+    Mantel (1967). The detection of disease clustering and a generalized regression approach. Cancer Research 27.
+    Siemiatycki (1978). Mantel's space-time clustering statistic: computing higher moments. J. Stat. Comput. Simul. 7.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> space, brain = rng.normal(size=(2, 30, 3))
+    >>> pairs = np.triu_indices(30, 1)
+    >>> r = np.corrcoef((space @ space.T)[pairs], (brain @ brain.T)[pairs])[0, 1]
+    >>> every = RunBlocks(30)
+    >>> nulls = model_nulls([ModelGeometry("space", "dot", space, np.ones(3))], every)
+    >>> got = mantel_test([[r]], low_rank_pair_sums(brain, None, every)[None], nulls)
+    >>> bool(0.05 < got.p[0, 0] < 1), bool(got.null_skewness[0, 0] > 0)
+    (True, True)
+    """
+    score, sums = np.atleast_2d(np.asarray(r, np.float64)), np.atleast_2d(np.asarray(brain, np.float64))
+    if score.shape != (len(sums), len(models)):
+        raise InputError(
+            f"scores of shape {score.shape} do not belong to {len(sums)} centres and {len(models)} models",
+            remedy="give one row per centre and one column per model",
+        )
+    moments = permutation_moments(sums[:, None], np.stack([model.sums for model in models])[None], models[0].n)
+    unit = np.sqrt(sums[:, 1, None] * np.array([model.squares for model in models]))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean, sd = moments.mean / unit, np.sqrt(moments.variance) / unit
+        p = pearson_iii_p((score - mean) / sd, moments.skewness)
+    return MantelTest(p, mean, sd, moments.skewness)
+
+
+def pearson_iii_p(z: ArrayLike, skewness: ArrayLike) -> Floats:
+    """Chance of a standardised Pearson III variable to reach z.
+
+    Parameters
+    ----------
+    z, skewness : arrays
+        With a skewness below 0, the larger one of this chance and that of a normal variable.
+
+    Examples
+    --------
+    >>> pearson_iii_p([1.6449, 1.6449, 2.0], [0.0, 2.0, 2.0]).round(4).tolist()  # skewness 2: exponential
+    [0.05, 0.071, 0.0498]
+    """
+    from scipy import special
+
+    value, skew = np.broadcast_arrays(np.asarray(z, np.float64), np.asarray(skewness, np.float64))
+    normal = special.ndtr(-value)
+    flat = np.abs(skew) < _NORMAL
+    bent = np.where(flat, 1.0, skew)
+    shape = 4 / bent**2
+    at = np.maximum(shape + 2 * value / bent, 0.0)
+    right = special.gammaincc(shape, at)
+    left = np.maximum(special.gammainc(shape, at), normal)
+    chance: Floats = np.where(flat, normal, np.where(skew > 0, right, left))
+    return np.where(np.isnan(value) | np.isnan(skew), np.nan, chance)

@@ -1,0 +1,332 @@
+"""Mean, variance and skewness of a sum over pairs of stimuli under all n! relabellings, in closed form.
+
+T = sum_{i != j} a_ij b_pi(i)pi(j), a of the brain and b of a model, both symmetric. T^k is a sum over k pairs; what
+its expectation needs of each matrix is a sum over every way in which k pairs can share stimuli. For k = 3 there are
+eight: one pair thrice, a pair twice beside one that touches it or does not, triangle, star, path, two that touch and
+one apart, three apart. All follow from the eight sums in :data:`SUMS`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from affectome.errors import InputError
+
+__all__ = [
+    "SUMS", "PermutationMoments", "RunBlocks", "dense_pair_sums", "low_rank_pair_sums", "permutation_moments"
+]  # fmt: skip
+
+Floats = NDArray[np.float64]
+Array = NDArray[np.floating]
+
+#: Sums over ordered pairs i != j that count, of a_ij less its mean over them; r_i = sum_j a_ij, q_i = sum_j a_ij^2:
+#: sum a (0 since centred), sum a^2, sum r^2, sum a^3, sum q r, sum a_ij a_jk a_ki, sum r^3, sum r_i a_ij r_j.
+SUMS = ("value", "square", "row_square", "cube", "square_row", "triangle", "row_cube", "path")
+
+_CUBED_ROWS = 64  # stimuli whose pairs estimate the mean cube where there are many
+_EXACT_CUBES = 512  # stimuli up to which every pair is cubed
+_BLOCK = 256  # rows of a matrix of all pairs made at once
+
+
+@dataclass(frozen=True, eq=False)
+class RunBlocks:
+    """Which pairs of stimuli do not count: those within a run, and each stimulus with itself.
+
+    Attributes
+    ----------
+    n : int
+        Stimuli.
+    run : intp array of shape (n,) or None
+        None: all pairs count.
+    """
+
+    n: int
+    run: NDArray[np.intp] | None = None
+
+    @cached_property
+    def places(self) -> NDArray[np.intp]:
+        """Stimuli of each run, (n_runs, longest), filled up with n."""
+        if self.run is None:
+            return np.arange(self.n)[:, None]
+        order = np.argsort(self.run, kind="stable")
+        sizes = np.bincount(self.run)
+        sizes = sizes[sizes > 0]
+        places = np.full((len(sizes), int(sizes.max())), self.n)
+        places[np.arange(places.shape[1]) < sizes[:, None]] = order
+        return places
+
+    @cached_property
+    def real(self) -> NDArray[np.float64]:
+        """1 where `places` names a stimulus, else 0."""
+        return (self.places < self.n).astype(np.float64)
+
+    @cached_property
+    def degree(self) -> NDArray[np.float64]:
+        """Pairs of each stimulus that count, (n,)."""
+        if self.run is None:
+            return np.full(self.n, self.n - 1.0)
+        degree: Floats = self.n - np.bincount(self.run)[self.run].astype(np.float64)
+        return degree
+
+    @cached_property
+    def n_ordered(self) -> float:
+        """Ordered pairs that count: twice the number of pairs."""
+        return float(self.degree.sum())
+
+    def gather(self, rows: Array) -> Array:
+        """Rows (n, ...) run by run, (n_runs, longest, ...), with zeros where a run is shorter."""
+        padded = np.concatenate([rows, np.zeros_like(rows[:1])])
+        return padded[self.places]
+
+    def scatter(self, values: Floats) -> Floats:
+        """What `gather` took apart: (n_runs, longest) to (n,)."""
+        out = np.empty(self.n + 1)
+        out[self.places] = values
+        return out[: self.n]
+
+    def counts(self, rows: slice | NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Whether the pairs of these stimuli with all others count, (n_rows, n)."""
+        code = np.arange(self.n) if self.run is None else self.run
+        counted: NDArray[np.bool_] = code[rows][:, None] != code[None]
+        return counted
+
+
+def low_rank_pair_sums(
+    factors: Array, signs: Floats | None, blocks: RunBlocks, *, every_cube: bool | None = None
+) -> Floats:
+    """The eight sums of similarities ``sum_k signs[k] factors[i, k] factors[j, k]`` over the pairs that count.
+
+    Parameters
+    ----------
+    factors : array of shape (n, k), float32 or float64
+        Products are made in its precision, and added in float64.
+    signs : array of shape (k,), optional
+        +1 or -1; by default +1.
+    blocks
+    every_cube
+        Whether the sum of cubes takes every pair (n^2 k operations), or the pairs of 64 stimuli spread evenly over
+        their order, with all others. By default every pair with up to 512 stimuli. The cubes add a term of order 1/n
+        to the skewness; nothing is drawn.
+
+    Returns
+    -------
+    array of shape (8,)
+        As in :data:`SUMS`.
+
+    Notes
+    -----
+    With m the mean row and S the signs, similarities less their mean c are L = F S F' + u 1' + 1 u' + d 1 1', F the
+    factors about m, u = F S m, d = m' S m - c. What counts is A = L - D, D the blocks of L within runs (the diagonal
+    included), so that
+
+        tr A^3 = tr L^3 - 3 tr(L^2 D) + 2 tr D^3,
+
+    of which the first needs F'F alone and the others pairs within runs alone. Two products of n k^2 operations, two
+    of (pairs within runs) x k, and 64 n k for the cubes.
+    """
+    n, k = factors.shape
+    if k >= n:
+        return dense_pair_sums(_times(factors, signs) @ factors.T, blocks)
+    mean = factors.mean(axis=0, dtype=np.float64)
+    about = factors - mean.astype(factors.dtype)
+    gram = (about.T @ about).astype(np.float64)
+    signed = np.ones(k) if signs is None else np.asarray(signs, np.float64)
+    pulled = gram @ (signed * mean)  # F'u
+    u = (about @ (signed * mean).astype(factors.dtype)).astype(np.float64)
+    core = (signed[:, None] * gram * signed).astype(factors.dtype)
+    stretched = about @ core  # (n, k): rows of F S F'F S
+    # Column means of float32 factors leave a remainder, which n rows would add up: what is 0 is not assumed to be.
+    left = about.sum(axis=0, dtype=np.float64)
+    offset = float(mean @ (signed * mean))
+
+    in_run = blocks.gather(about)
+    u_run, real = blocks.gather(u), blocks.real
+    both = real[:, :, None] * real[:, None, :]
+    within = (np.matmul(_times(in_run, signs), in_run.transpose(0, 2, 1))).astype(np.float64)
+    within = (within + u_run[:, :, None] + u_run[:, None, :] + offset) * both
+    total = float(left @ (signed * left)) + 2 * n * float(u.sum()) + n * n * offset
+    c = (total - float(within.sum())) / blocks.n_ordered
+    d, within = offset - c, within - c * both
+
+    h = (about @ (signed * pulled).astype(factors.dtype)).astype(np.float64)
+    h_run, shifted = blocks.gather(h), (u_run + d) * real
+    squared = np.matmul(blocks.gather(stretched), in_run.transpose(0, 2, 1)).astype(np.float64)
+    squared += h_run[:, :, None] + h_run[:, None, :] + n * shifted[:, :, None] * shifted[:, None, :] + float(u @ u)
+    squared *= both
+    row_sums = n * (u + d) + (about @ (signed * left).astype(factors.dtype)) + float(u.sum())
+    row: Floats = row_sums - blocks.scatter(within.sum(axis=2))
+    diagonal = blocks.scatter(np.diagonal(squared, axis1=1, axis2=2))
+    square_row: Floats = diagonal - blocks.scatter((within**2).sum(axis=2))
+
+    whole = _core_product(gram, pulled, u, signed, d, n)
+    cubed_within = float((np.matmul(within, within) * within).sum())
+    triangle = float(((whole @ whole) * whole.T).sum()) - 3 * float((squared * within).sum()) + 2 * cubed_within
+    row_run = blocks.gather(row)
+    pull = about.T @ row.astype(factors.dtype)
+    path = float(pull.astype(np.float64) @ (signed * pull)) + 2 * float(u @ row) * float(row.sum())
+    path += d * float(row.sum()) ** 2 - float(np.einsum("ri,rij,rj->", row_run, within, row_run))
+    every = n <= _EXACT_CUBES if every_cube is None else every_cube
+    cube = _cubes(about, u, signs, d, blocks, every)
+    return np.array(
+        [
+            0.0,
+            square_row.sum(),
+            row @ row,
+            cube,
+            square_row @ row,
+            triangle,
+            (row**3).sum(),
+            path,
+        ]
+    )
+
+
+def _times(factors: Array, signs: Floats | None) -> Array:
+    return factors if signs is None else factors * signs.astype(factors.dtype)
+
+
+def _core_product(gram: Floats, pulled: Floats, u: Floats, signed: Floats, d: float, n: int) -> Floats:
+    """K W'W of L = W K W' with W = [F, u, 1], (k + 2, k + 2)."""
+    k = len(gram)
+    whole = np.zeros((k + 2, k + 2))
+    whole[:k, :k], whole[:k, k] = signed[:, None] * gram, signed * pulled
+    whole[k, k + 1] = n  # u 1' + 1 u' + d 1 1'
+    whole[k + 1, :k], whole[k + 1, k], whole[k + 1, k + 1] = pulled, u @ u, d * n
+    return whole
+
+
+def _cubes(about: Array, u: Floats, signs: Floats | None, d: float, blocks: RunBlocks, every: bool) -> float:
+    """Sum of cubes over the pairs that count, or its estimate from the pairs of stimuli spread over their order."""
+    n = blocks.n
+    rows = np.arange(n) if every else np.unique(np.linspace(0, n - 1, _CUBED_ROWS).round().astype(np.intp))
+    total, pairs = 0.0, 0.0
+    for start in range(0, len(rows), _BLOCK):
+        those = rows[start : start + _BLOCK]
+        value = _times(about[those], signs) @ about.T
+        value += (u[those, None] + (u + d)[None]).astype(value.dtype)
+        value *= blocks.counts(those)
+        total += float(np.einsum("ij,ij,ij->", value, value, value, dtype=np.float64))
+        pairs += float(blocks.degree[those].sum())
+    return total * blocks.n_ordered / pairs
+
+
+def dense_pair_sums(similarity: Array, blocks: RunBlocks) -> Floats:
+    """The eight sums of any symmetric matrix (n, n), by a product of n^3 operations.
+
+    Examples
+    --------
+    >>> sums = dense_pair_sums(np.array([[0, 1, 0], [1, 0, 0], [0, 0, 0.0]]), RunBlocks(3))
+    >>> dict(zip(SUMS, sums.round(3).tolist()))["square"]  # one pair 2/3 above the mean, two 1/3 below it
+    1.333
+    """
+    a = similarity.astype(np.float64)
+    counted = blocks.counts(slice(None))
+    a = (a - a[counted].mean()) * counted
+    square = a * a
+    row, square_row = a.sum(axis=1), square.sum(axis=1)
+    triangle = sum(
+        float((a[start : start + _BLOCK] @ a * a[start : start + _BLOCK]).sum()) for start in range(0, blocks.n, _BLOCK)
+    )
+    return np.array(
+        [
+            0.0,
+            square_row.sum(),
+            row @ row,
+            (square * a).sum(),
+            square_row @ row,
+            triangle,
+            (row**3).sum(),
+            row @ a @ row,
+        ]
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class PermutationMoments:
+    """Of T under all n! permutations of the stimuli.
+
+    Attributes
+    ----------
+    mean, variance, skewness : arrays of the broadcast shape of the two sets of sums
+        Skewness is the third central moment over variance^(3/2); NaN where the variance is 0.
+    """
+
+    mean: Floats
+    variance: Floats
+    skewness: Floats
+
+
+def permutation_moments(first: ArrayLike, second: ArrayLike, n: int) -> PermutationMoments:
+    """Moments of sum_{i != j} a_ij b_pi(i)pi(j) over all permutations pi of n stimuli, exactly.
+
+    Parameters
+    ----------
+    first, second : arrays of shape (..., 8)
+        Sums of both matrices as in :data:`SUMS`; any matrices that are symmetric and 0 on the diagonal.
+    n
+        Stimuli, at least 3.
+
+    Returns
+    -------
+    PermutationMoments
+
+    Notes
+    -----
+    Mean and variance are Mantel's (1967); the third moment is sum_c w_c A_c B_c / (n)_v(c) over the eight ways c in
+    which three pairs share v stimuli, A_c the sum over all placements of c on distinct stimuli, w_c the number of
+    ordered triples of ordered pairs per placement, (n)_v = n (n - 1) ... (n - v + 1).
+
+    Examples
+    --------
+    >>> a = np.array([[0, 1, 0], [1, 0, 0], [0, 0, 0.0]])
+    >>> sums = dense_pair_sums(a, RunBlocks(3))
+    >>> found = permutation_moments(sums, sums, 3)  # T is 4/3 in two of six permutations, else -2/3
+    >>> [round(float(value), 3) for value in (found.mean, found.variance, found.skewness)]
+    [0.0, 0.889, 0.707]
+    """
+    if n < 3:
+        raise InputError(f"{n} stimuli have no pairs to exchange", remedy="give at least three")
+    a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    falling = np.cumprod(n - np.arange(6.0))  # (n)_1 .. (n)_6
+    inverse = np.divide(1, falling, out=np.zeros(6), where=falling > 0)  # what needs more stimuli does not occur
+    mean = a[..., 0] * b[..., 0] * inverse[1]
+    second_moment = _expected(_twice(a), _twice(b), (2.0, 4.0, 1.0), inverse[[1, 2, 3]])
+    third_moment = _expected(_thrice(a), _thrice(b), _TRIPLES, inverse[[1, 2, 3, 2, 3, 3, 4, 5]])
+    variance = np.maximum(second_moment - mean**2, 0.0)
+    third = third_moment - 3 * mean * second_moment + 2 * mean**3
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return PermutationMoments(mean, variance, third / variance**1.5)
+
+
+#: Ordered triples of ordered pairs per placement: pair thrice, twice beside one that touches, or does not, triangle,
+#: star, path, two that touch and one apart, three apart.
+_TRIPLES = (4.0, 24.0, 6.0, 8.0, 8.0, 24.0, 12.0, 1.0)
+
+
+def _expected(a: list[Floats], b: list[Floats], weights: tuple[float, ...], inverse: Floats) -> Floats:
+    terms = (w * x * y * part for w, x, y, part in zip(weights, a, b, inverse, strict=True))
+    return np.asarray(sum(terms), np.float64)
+
+
+def _twice(sums: Floats) -> list[Floats]:
+    """Two pairs: the same, touching, apart."""
+    value, square, row_square = (sums[..., k] for k in range(3))
+    touching = row_square - square
+    return [square, touching, value**2 - 4 * touching - 2 * square]
+
+
+def _thrice(sums: Floats) -> list[Floats]:
+    """Three pairs, in the order of `_TRIPLES`."""
+    value, square, row_square, cube, square_row, triangle, row_cube, path = (sums[..., k] for k in range(8))
+    beside = square_row - cube
+    aside = square * value - 4 * beside - 2 * cube
+    star = row_cube - 3 * square_row + 2 * cube
+    line = path - 2 * square_row + cube - triangle
+    split = (row_square - square) * value - 4 * beside - 2 * triangle - 2 * star - 4 * line
+    found = [cube, beside, aside, triangle, star, line, split]
+    apart = value**3 - sum(w * part for w, part in zip(_TRIPLES, found, strict=False))
+    return [*found, apart]
