@@ -17,7 +17,7 @@ demo: $(VENV)/installed
 	$(BIN)/affectome demo --out affectome-demo
 
 test: $(VENV)/installed-$(TEST_EXTRAS) lint
-	$(BIN)/python -m pytest -m "not slow and not serving"
+	$(BIN)/python -m pytest -m "not slow and not serving" --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-slow: $(VENV)/installed-$(TEST_EXTRAS)
 	$(BIN)/python -m pytest -m slow

@@ -55,7 +55,7 @@ def test_a_second_ctrl_c_does_not_wait_for_the_server(study, servers, ended):
         process.send_signal(signal.SIGINT)
         began = time.monotonic()
         code, _, err = ended(process)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
         assert code == 130
         assert "Traceback" not in err
 
@@ -118,7 +118,7 @@ def test_a_dead_server_at_the_start_is_said_within_seconds(study):
     code, _, err = project.run()
     assert code == 3
     assert "http://127.0.0.1:9/v1: cannot be asked (unreachable" in err
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
 
 
 def test_a_server_that_dies_ends_the_run_after_the_patience_and_the_next_run_goes_on(
@@ -135,7 +135,7 @@ def test_a_server_that_dies_ends_the_run_after_the_patience_and_the_next_run_goe
         assert code == 3, err
         assert "no server has answered for" in err
         assert "start it and give the same command again; every answer before is kept" in err
-        assert 2 <= time.monotonic() - began < 20
+        assert 2 <= time.monotonic() - began < 40
     answered, failed = check_answers(project.journal, project.questions)
     assert len(answered) >= 400
     assert not failed  # a question is not given up because its server is gone
@@ -172,7 +172,7 @@ def test_a_wrong_key_and_an_unknown_model_end_at_once(study, servers, keys, sett
         project.judge(url, **keys)
         began = time.monotonic()
         code, _, err = project.run(environment={"COLLECT_TEST_KEY": "wrong"})
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30
     assert code == 2, err
     assert sentence in err
     assert len(project.log.read_bytes().splitlines()) <= 4
