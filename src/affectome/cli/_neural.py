@@ -128,10 +128,26 @@ def check(
     from affectome.spaces import read_space
 
     ids = None if space is None else list(read_space(space).index)
-    found = {who: check_recording(source.read(), ids) for who, source in _sources(recordings).items()}
-    print("\n\n".join(str(one) for one in found.values()))
+    sources = _sources(recordings)
+    found: dict[str, RecordingCheck] = {}
+    faults: dict[str, InputError] = {}
+    for who, source in sources.items():
+        try:
+            found[who] = check_recording(source.read(), ids)
+        except InputError as error:
+            faults[who] = error
+    if len(faults) == len(sources) == 1:
+        raise faults[next(iter(faults))]
+    told = {who: f"{who}\n  ! {faults[who]}" if who in faults else str(found[who]) for who in sources}
+    print("\n\n".join(told.values()))
     if json:
-        print_json({who: _as_json(one) for who, one in found.items()})
+        print_json({who: {"fault": str(faults[who])} if who in faults else _as_json(found[who]) for who in sources})
+    if faults:
+        fault = InputError if len(faults) == len(sources) else Interrupted
+        raise fault(
+            f"{len(faults)} of {len(sources)} recordings cannot be read ({', '.join(faults)})",
+            remedy="the reasons stand above",
+        )
 
 
 @group.command("encode")
@@ -282,11 +298,16 @@ def _tell(result: BrainResult, json: bool) -> None:
     from affectome._tables import cut_short
 
     for name, found in result.summary.items():
-        print("\n".join(told(name, found)))
+        for line in told(name, found):
+            print(line)
     print(f"Results: {result.results}")
     if json:
         left_out = {name: str(error) for name, error in result.failed.items()}
         print_json({"results": str(result.results), "found": result.summary, "left_out": left_out})
+    if result.failed and not result.records:
+        raise InputError(
+            f"none of the analyses could be done ({cut_short(list(result.failed))})", remedy="the reasons stand above"
+        )
     if result.failed:
         raise Interrupted(
             f"{len(result.failed)} of the analyses could not be done ({cut_short(list(result.failed))})",
@@ -325,6 +346,8 @@ def _between(where: list[str], found: Mapping[str, Any]) -> list[str]:
 
 
 def _together(where: list[str], found: Mapping[str, Any]) -> list[str]:
+    if not found["regions"]:
+        return []
     regions = "; ".join(
         f"{row['region']} {number(row['mean'])} (s.d. {number(row['sd'])})" for row in found["best_regions"]
     )
@@ -340,10 +363,53 @@ def _together(where: list[str], found: Mapping[str, Any]) -> list[str]:
 
 def _components(where: list[str], found: Mapping[str, Any]) -> list[str]:
     return [
-        f"Components of {where[0]} over people, by {found['by']} ({found['places']}): mean r {number(found['r'])}, "
-        f"{p_value(found['p'])}; {100 * found['accuracy']:.0f}% found again "
-        f"(chance {100 * found['chance']:.0f}%)."
+        f"Components of {where[0]} over people, by {kind} ({one['places']}): mean r {number(one['r'])}, "
+        f"{p_value(one['p'])}; {100 * one['accuracy']:.0f}% found again (chance {100 * one['chance']:.0f}%)."
+        for kind in ("region", "voxel")
+        if (one := found.get(f"by_{kind}"))
     ]
+
+
+def _ceiling(where: list[str], found: Mapping[str, Any]) -> list[str]:
+    if "n_significant" not in found:
+        return []
+    return [
+        f"{where[0]}: ceiling from {found['n_repeated']:,} repeated stimuli: {found['n_significant']:,} of "
+        f"{found['n_voxels']:,} voxels respond alike (FDR .05), and in half of them no model exceeds "
+        f"r {number(found['median_ceiling'])}."
+    ]
+
+
+def _across(where: list[str], found: Mapping[str, Any]) -> list[str]:
+    if "region" not in found:
+        return []
+    return [
+        f"People predict each other in {found['n_significant']} of {found['n_regions']} regions (FDR .05), best in "
+        f"{found['region']}: r {number(found['lower'])} to {number(found['upper'])}."
+    ]
+
+
+def _average(where: list[str], found: Mapping[str, Any]) -> list[str]:
+    if not found["common"]:
+        return []
+    return [
+        f"{where[0]}, mean over {found['n_people']} people: largest r {number(found['largest_mean'])}; "
+        f"{found['n_everybody']:,} of {found['n_voxels']:,} voxels predicted in everybody, "
+        f"{found['n_somebody']:,} in somebody."
+    ]
+
+
+def _directions(where: list[str], found: Mapping[str, Any]) -> list[str]:
+    if found["retained"] is None:
+        return []
+    return [
+        f"Weights of {where[0]}: {found['retained']} principal components above chance; the first holds "
+        f"{100 * found['share']:.0f}% (chance {100 * found['null_share']:.0f}%), {p_value(found['p'])}."
+    ]
+
+
+def _view(where: list[str], found: Mapping[str, Any]) -> list[str]:
+    return []
 
 
 def _parts(where: list[str], found: Mapping[str, Any]) -> list[str]:
@@ -363,6 +429,11 @@ _SENTENCES: dict[str, Callable[[list[str], Mapping[str, Any]], list[str]]] = {
     "between": _between,
     "group": _together,
     "consistency": _components,
+    "ceiling": _ceiling,
+    "across": _across,
+    "average": _average,
+    "weights": _directions,
+    "view": _view,
     "partition": _parts,
     "beyond_controls": _beyond,
 }

@@ -113,13 +113,10 @@ def print_brain(summary: Any) -> None:
         return
     from affectome.cli._neural import told
 
-    stages = {name: found for name, found in summary["brain"].items() if name in ("encode", "between", "consistency")}
-    lines = [
-        line
-        for kind, parts in stages.items()
-        for where, found in parts.items()
-        for line in told(f"{kind}/{where}", found)
-    ]
-    if "group" in summary["brain"]:
-        lines += told("group", summary["brain"]["group"])
+    lines: list[str] = []
+    for kind, found in summary["brain"].items():
+        if kind in ("group", "across"):
+            lines += told(kind, found)
+        elif kind != "settings":
+            lines += [line for where, of_stage in found.items() for line in told(f"{kind}/{where}", of_stage)]
     print("\n" + "\n".join(lines))

@@ -120,7 +120,7 @@ def _findings(summary: Mapping[str, Any], top_key: str | None) -> list[str]:
 def _brain_findings(summary: Mapping[str, Any]) -> list[str]:
     """Regions that a space predicts in anybody, strongest first, and what each does better than another."""
     group = summary.get("brain", {}).get("group")
-    if group is None:
+    if not group or not group["regions"]:
         return []
     labels = _Labels({name: system["label"] for name, system in summary["systems"].items()})
     found: dict[str, list[Mapping[str, Any]]] = {}

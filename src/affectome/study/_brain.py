@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["GROUP", "KNOWN_REGIONS", "Brain", "BrainReading", "Person"]
+__all__ = ["GROUP", "KNOWN_REGIONS", "Brain", "BrainReading", "Person", "read_labels", "shared_spaces"]
 
 #: Where results of all people together lie, beside the folders of people.
 GROUP = "group"
@@ -132,7 +132,6 @@ class Brain:
             "blocks": self.blocks,
             "block_length": self.block_length,
             "within": self.within,
-            "penalties": self.penalties,
         }
 
     def files(self, subject: str, *spaces: str) -> list[Path]:
@@ -165,6 +164,7 @@ class Brain:
             "alphas": [float(a) for a in (ALPHAS if self.alphas is None else self.alphas)],
             "shared_stimuli": self.shared_stimuli,
             **self.blocked(),
+            "penalties": self.penalties,
             "level": self.level,
             "seed": self.seed,
         }
@@ -176,13 +176,21 @@ class BrainReading:
     def __init__(self, asked: Brain) -> None:
         self.asked = asked
         self._person: Person | None = None
+        self._places: dict[str, Recording] = {}
 
     def person(self, subject: str) -> Person:
         """One person, prepared."""
         if self._person is None or self._person.subject != subject:
             self._person = None  # its memory is free before the next is read
             self._person = Person(self.asked, subject)
+            self._places[subject] = self._person.recording.select_trials(np.arange(1))
         return self._person
+
+    def place(self, subject: str) -> Recording:
+        """The recording of a person without its responses: voxels and regions alone, which are kept."""
+        if subject not in self._places:
+            self.person(subject)
+        return self._places[subject]
 
 
 class Person:
@@ -190,26 +198,31 @@ class Person:
 
     def __init__(self, asked: Brain, subject: str) -> None:
         self.asked, self.subject = asked, subject
-        self.spaces, self.controls = _shared_spaces(asked)
+        self.spaces, self.controls = shared_spaces(asked)
         self.recording = _prepared(asked, subject, list(next(iter(self.spaces.values())).index))
 
     def encode(self, space: str, progress: Any) -> Encoding:
         """Predict every voxel from a space."""
-        from affectome.neural import ALPHAS, encode
+        from affectome.neural import ALPHAS, block_permutations, encode
 
         asked = self.asked
+        block_permutations(self.recording.trials, **asked.blocked(), seed=asked.seed)  # refuses before time is spent
         return encode(
             self.spaces[space], self.recording, name=space, n_folds=asked.n_folds, folds=asked.folds,
             alphas=ALPHAS if asked.alphas is None else asked.alphas, shared_stimuli=asked.shared_stimuli,
             backend=asked.backend, memory_gb=asked.memory_gb, progress=progress,
         )  # fmt: skip
 
-    def place(self) -> Recording:
-        """The recording without its responses: voxels and regions alone."""
-        return self.recording.select_trials(np.arange(1))
+    def single_trials(self) -> tuple[Recording, int]:
+        """The recording with every trial by itself, and how many of them the trials asked for are the mean of."""
+        if not self.asked.average_repeats:
+            return self.recording, 1
+        n_averaged = int(self.recording.trials["n_averaged"].median())
+        alone = replace(self.asked, average_repeats=False)
+        return _prepared(alone, self.subject, list(next(iter(self.spaces.values())).index)), n_averaged
 
 
-def _shared_spaces(asked: Brain) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:
+def shared_spaces(asked: Brain) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:
     """Spaces and controls over the stimuli they share, so that all are held against the same trials."""
     named = {**asked.spaces, **asked.controls}
     together = align(*map(read_space, named.values()), how="intersect", names=[str(path) for path in named.values()])
@@ -232,7 +245,7 @@ def _prepared(asked: Brain, subject: str, ids: list[str]) -> Recording:
 
     recording = replace(asked.recordings[subject].read(), subject=subject)
     recording = standardise_runs(recording, method=asked.standardise)
-    recording, found = match_stimuli(recording, ids, labels=_labels(asked.labels))
+    recording, found = match_stimuli(recording, ids, labels=read_labels(asked.labels))
     logger.info(
         "%s: %d trials show a stimulus of the spaces (labels matched by %s), %d do not.",
         subject, found.n_matched, found.rule, found.n_unmatched,
@@ -249,11 +262,21 @@ def _prepared(asked: Brain, subject: str, ids: list[str]) -> Recording:
     return replace(named, rois={name: roi for name, roi in named.rois.items() if name not in recording.rois})
 
 
-def _labels(path: Path | None) -> dict[str, str] | None:
+def read_labels(path: Path | None) -> dict[str, str] | None:
+    """Which stimulus a label is, where a table says it; a label says it once."""
     if path is None:
         return None
     table = read_table(path, text_columns=("label", "id"))
     missing = [name for name in ("label", "id") if name not in table.columns]
     if missing:
         raise InputError(f"has no column '{missing[0]}'", source=path, remedy="name the columns label and id")
-    return dict(zip(table["label"], table["id"], strict=True))
+    known: dict[str, str] = {}
+    for row, (label, id_) in enumerate(zip(table["label"], table["id"], strict=True), start=2):
+        if known.setdefault(label, id_) != id_:
+            raise InputError(
+                f"'{label}' is '{known[label]}' and '{id_}'",
+                source=path,
+                where=f"line {row}",
+                remedy="let every label be one stimulus",
+            )
+    return known

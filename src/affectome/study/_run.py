@@ -22,7 +22,7 @@ from affectome.study._stages import Plan, behavior_stages
 __all__ = ["StudyResult", "run_study", "study_status"]
 
 #: Kinds of stages of people and spaces.
-_BRAIN = ("encode", "between", "consistency")
+_BRAIN = ("encode", "between", "ceiling", "average", "consistency", "weights", "view")
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +187,7 @@ def _brain_summary(study: Study, records: Sequence[StageRecord]) -> dict[str, An
         kind, *where = record.name.split("/")
         if kind in found:
             found[kind]["/".join(where)] = record.summary
-        elif record.name == "group":
-            found["group"] = record.summary
+        elif record.name in ("group", "across"):
+            found[record.name] = record.summary
     assert study.brain is not None
     return {"settings": study.brain.model_dump(exclude={"path"}), **found}
