@@ -17,8 +17,14 @@ from numpy.typing import ArrayLike, NDArray
 from affectome.errors import InputError
 
 __all__ = [
-    "SUMS", "PermutationMoments", "RunBlocks", "dense_pair_sums", "low_rank_pair_sums", "permutation_moments"
-]  # fmt: skip
+    "SUMS",
+    "PermutationMoments",
+    "RunBlocks",
+    "centred_pair_sums",
+    "dense_pair_sums",
+    "low_rank_pair_sums",
+    "permutation_moments",
+]
 
 Floats = NDArray[np.float64]
 Array = NDArray[np.floating]
@@ -27,7 +33,7 @@ Array = NDArray[np.floating]
 #: sum a (0 since centred), sum a^2, sum r^2, sum a^3, sum q r, sum a_ij a_jk a_ki, sum r^3, sum r_i a_ij r_j.
 SUMS = ("value", "square", "row_square", "cube", "square_row", "triangle", "row_cube", "path")
 
-_CUBED_ROWS = 64  # stimuli whose pairs estimate the mean cube where there are many
+_CUBED_ROWS = 32  # stimuli whose pairs estimate the mean cube where there are many
 _EXACT_CUBES = 512  # stimuli up to which every pair is cubed
 _BLOCK = 256  # rows of a matrix of all pairs made at once
 
@@ -60,9 +66,11 @@ class RunBlocks:
         return places
 
     @cached_property
-    def real(self) -> NDArray[np.float64]:
-        """1 where `places` names a stimulus, else 0."""
-        return (self.places < self.n).astype(np.float64)
+    def both(self) -> NDArray[np.float32]:
+        """1 where two places of a run name stimuli, else 0; (n_runs, longest, longest)."""
+        real = (self.places < self.n).astype(np.float32)
+        both: NDArray[np.float32] = real[:, :, None] * real[:, None, :]
+        return both
 
     @cached_property
     def degree(self) -> NDArray[np.float64]:
@@ -79,10 +87,29 @@ class RunBlocks:
 
     def gather(self, rows: Array) -> Array:
         """Rows (n, ...) run by run, (n_runs, longest, ...), with zeros where a run is shorter."""
-        padded = np.concatenate([rows, np.zeros_like(rows[:1])])
-        return padded[self.places]
+        gathered = np.take(rows, self.places, axis=0, mode="clip")
+        if self._ragged:
+            gathered[self.places == self.n] = 0
+        return gathered
 
-    def scatter(self, values: Floats) -> Floats:
+    @cached_property
+    def _ragged(self) -> bool:
+        return self.places.size > self.n
+
+    def pairs(self, values: Array) -> Array:
+        """Sums of the values (n,) of two stimuli of a run, (n_runs, longest, longest)."""
+        in_run = self.gather(values)
+        return in_run[:, :, None] + in_run[:, None, :]
+
+    @staticmethod
+    def products(left: Array, right: Array) -> Array:
+        """Dot products of rows within runs, of two gathered arrays (n_runs, longest, k)."""
+        if left.shape[1] == 1:  # a stimulus with itself
+            return np.einsum("rik,rik->ri", left, right)[:, :, None]
+        product: Array = np.matmul(left, right.transpose(0, 2, 1))
+        return product
+
+    def scatter(self, values: Array) -> Floats:
         """What `gather` took apart: (n_runs, longest) to (n,)."""
         out = np.empty(self.n + 1)
         out[self.places] = values
@@ -108,7 +135,7 @@ def low_rank_pair_sums(
         +1 or -1; by default +1.
     blocks
     every_cube
-        Whether the sum of cubes takes every pair (n^2 k operations), or the pairs of 64 stimuli spread evenly over
+        Whether the sum of cubes takes every pair (n^2 k operations), or the pairs of 32 stimuli spread evenly over
         their order, with all others. By default every pair with up to 512 stimuli. The cubes add a term of order 1/n
         to the skewness; nothing is drawn.
 
@@ -126,63 +153,80 @@ def low_rank_pair_sums(
         tr A^3 = tr L^3 - 3 tr(L^2 D) + 2 tr D^3,
 
     of which the first needs F'F alone and the others pairs within runs alone. Two products of n k^2 operations, two
-    of (pairs within runs) x k, and 64 n k for the cubes.
+    of (pairs within runs) x k, and 32 n k for the cubes.
     """
     n, k = factors.shape
     if k >= n:
         return dense_pair_sums(_times(factors, signs) @ factors.T, blocks)
+    signed = np.ones(k) if signs is None else np.asarray(signs, np.float64)
     mean = factors.mean(axis=0, dtype=np.float64)
     about = factors - mean.astype(factors.dtype)
-    gram = (about.T @ about).astype(np.float64)
-    signed = np.ones(k) if signs is None else np.asarray(signs, np.float64)
-    pulled = gram @ (signed * mean)  # F'u
-    u = (about @ (signed * mean).astype(factors.dtype)).astype(np.float64)
-    core = (signed[:, None] * gram * signed).astype(factors.dtype)
-    stretched = about @ core  # (n, k): rows of F S F'F S
-    # Column means of float32 factors leave a remainder, which n rows would add up: what is 0 is not assumed to be.
-    left = about.sum(axis=0, dtype=np.float64)
-    offset = float(mean @ (signed * mean))
+    effect = (about @ (signed * mean).astype(factors.dtype)).astype(np.float64)
+    return centred_pair_sums(about, effect, float(mean @ (signed * mean)), signs, blocks, every_cube=every_cube)
 
+
+def centred_pair_sums(
+    about: Array,
+    effect: Floats,
+    constant: float,
+    signs: Floats | None,
+    blocks: RunBlocks,
+    *,
+    gram: Array | None = None,
+    every_cube: bool | None = None,
+) -> Floats:
+    """The eight sums of similarities ``constant + u_i + u_j + sum_k signs[k] f_ik f_jk``.
+
+    Parameters
+    ----------
+    about : array of shape (n, k), float32 or float64
+        f, whose columns sum to 0 up to rounding.
+    effect : array of shape (n,)
+        u, likewise.
+    constant, signs, blocks, every_cube
+        As in :func:`low_rank_pair_sums`, whose Notes say what is computed.
+    gram : array of shape (k, k), optional
+        f'f, where it is known already.
+    """
+    n, kind = len(about), about.dtype
+    u = np.asarray(effect, np.float64)
+    signed = np.ones(about.shape[1]) if signs is None else np.asarray(signs, np.float64)
+    gram = (about.T @ about if gram is None else gram).astype(np.float64)
+    pulled = (about.T @ u.astype(kind)).astype(np.float64)
     in_run = blocks.gather(about)
-    u_run, real = blocks.gather(u), blocks.real
-    both = real[:, :, None] * real[:, None, :]
-    within = (np.matmul(_times(in_run, signs), in_run.transpose(0, 2, 1))).astype(np.float64)
-    within = (within + u_run[:, :, None] + u_run[:, None, :] + offset) * both
-    total = float(left @ (signed * left)) + 2 * n * float(u.sum()) + n * n * offset
-    c = (total - float(within.sum())) / blocks.n_ordered
-    d, within = offset - c, within - c * both
+    within = blocks.products(_times(in_run, signs), in_run)
+    within += blocks.pairs(u.astype(kind))
+    within += kind.type(constant)
+    within *= blocks.both
+    c = float((n * n * constant - within.sum(dtype=np.float64)) / blocks.n_ordered)
+    d = constant - c
+    within -= kind.type(c) * blocks.both
 
-    h = (about @ (signed * pulled).astype(factors.dtype)).astype(np.float64)
-    h_run, shifted = blocks.gather(h), (u_run + d) * real
-    squared = np.matmul(blocks.gather(stretched), in_run.transpose(0, 2, 1)).astype(np.float64)
-    squared += h_run[:, :, None] + h_run[:, None, :] + n * shifted[:, :, None] * shifted[:, None, :] + float(u @ u)
-    squared *= both
-    row_sums = n * (u + d) + (about @ (signed * left).astype(factors.dtype)) + float(u.sum())
-    row: Floats = row_sums - blocks.scatter(within.sum(axis=2))
+    stretched = about @ (signed[:, None] * gram * signed).astype(kind)  # rows of f S f'f S
+    squared = blocks.products(blocks.gather(stretched), in_run)  # pairs within runs of L^2
+    shifted = blocks.gather((u + d).astype(kind))
+    squared += blocks.pairs(about @ (signed * pulled).astype(kind))
+    squared += kind.type(n) * shifted[:, :, None] * shifted[:, None, :]
+    squared += kind.type(u @ u)
+    row: Floats = n * (u + d) - blocks.scatter(within.sum(axis=2))
     diagonal = blocks.scatter(np.diagonal(squared, axis1=1, axis2=2))
-    square_row: Floats = diagonal - blocks.scatter((within**2).sum(axis=2))
+    square_row: Floats = diagonal - blocks.scatter(np.einsum("rij,rij->ri", within, within))
 
     whole = _core_product(gram, pulled, u, signed, d, n)
-    cubed_within = float((np.matmul(within, within) * within).sum())
-    triangle = float(((whole @ whole) * whole.T).sum()) - 3 * float((squared * within).sum()) + 2 * cubed_within
+    triangle = float(((whole @ whole) * whole.T).sum()) - 3 * _dot(squared, within)
+    triangle += 2 * _dot(blocks.products(within, within), within)
+    pull = (about.T @ row.astype(kind)).astype(np.float64)
     row_run = blocks.gather(row)
-    pull = about.T @ row.astype(factors.dtype)
-    path = float(pull.astype(np.float64) @ (signed * pull)) + 2 * float(u @ row) * float(row.sum())
-    path += d * float(row.sum()) ** 2 - float(np.einsum("ri,rij,rj->", row_run, within, row_run))
+    path = float(pull @ (signed * pull)) - _dot(np.einsum("ri,rij->rj", row_run, within), row_run)
     every = n <= _EXACT_CUBES if every_cube is None else every_cube
     cube = _cubes(about, u, signs, d, blocks, every)
-    return np.array(
-        [
-            0.0,
-            square_row.sum(),
-            row @ row,
-            cube,
-            square_row @ row,
-            triangle,
-            (row**3).sum(),
-            path,
-        ]
-    )
+    return np.array([0.0, square_row.sum(), row @ row, cube, square_row @ row, triangle, (row**3).sum(), path])
+
+
+def _dot(first: Array, second: Array) -> float:
+    """Sum of products, rows in their own precision, their sums in float64."""
+    rows = np.einsum("...i,...i->...", first, second)
+    return float(rows.sum(dtype=np.float64))
 
 
 def _times(factors: Array, signs: Floats | None) -> Array:
@@ -203,14 +247,14 @@ def _cubes(about: Array, u: Floats, signs: Floats | None, d: float, blocks: RunB
     """Sum of cubes over the pairs that count, or its estimate from the pairs of stimuli spread over their order."""
     n = blocks.n
     rows = np.arange(n) if every else np.unique(np.linspace(0, n - 1, _CUBED_ROWS).round().astype(np.intp))
-    total, pairs = 0.0, 0.0
+    total, pairs = 0.0, float(blocks.degree[rows].sum())
     for start in range(0, len(rows), _BLOCK):
         those = rows[start : start + _BLOCK]
         value = _times(about[those], signs) @ about.T
-        value += (u[those, None] + (u + d)[None]).astype(value.dtype)
+        value += (u + d).astype(value.dtype)
+        value += u[those, None].astype(value.dtype)
         value *= blocks.counts(those)
-        total += float(np.einsum("ij,ij,ij->", value, value, value, dtype=np.float64))
-        pairs += float(blocks.degree[those].sum())
+        total += _dot(value * value, value)
     return total * blocks.n_ordered / pairs
 
 
