@@ -13,6 +13,7 @@ from affectome._files import make_folder, write_json
 from affectome._progress import Progress
 from affectome.errors import InputError
 from affectome.study._brain import Brain, BrainReading
+from affectome.study._brain_checks import check_asked, said_once, warn_of_grid_edges
 from affectome.study._brain_stages import encoding_stages, group_stages, partition_stages
 from affectome.study._engine import Stage, StageRecord, locked
 from affectome.study._io import json_value
@@ -90,7 +91,8 @@ def _run(
     n_jobs: int,
     progress: Callable[[str, str], Progress],
 ) -> BrainResult:
-    with locked(make_folder(asked.out)):
+    check_asked(asked)
+    with locked(make_folder(asked.out)), said_once():
         if n_jobs > 1 and len(asked.recordings) > 1:
             _each_in_a_process(asked, of_person, n_jobs, progress)
         reading = BrainReading(asked)
@@ -101,6 +103,7 @@ def _run(
             together = of_all(BrainReading(replace(asked, recordings=whole)))
             done = finish(together, asked.out, progress, records)
             records, failed = [*records, *done.records], {**failed, **done.failed}
+        warn_of_grid_edges(records, asked)
         summary = {record.name: record.summary for record in records}
         left_out = {name: str(error) for name, error in failed.items()}
         write_json(asked.out / f"{kind}.json", {"settings": _settings(asked), "found": summary, "left_out": left_out})
@@ -126,7 +129,8 @@ def _person_alone(
     part: tuple[Brain, Callable[[BrainReading, str], list[Stage]]], progress: Callable[[str, str], Progress]
 ) -> Done:
     asked, of_person = part
-    return finish(of_person(BrainReading(asked), next(iter(asked.recordings))), asked.out, progress)
+    with said_once():
+        return finish(of_person(BrainReading(asked), next(iter(asked.recordings))), asked.out, progress)
 
 
 def _settings(asked: Brain) -> dict[str, Any]:

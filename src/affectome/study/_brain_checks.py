@@ -1,0 +1,101 @@
+"""What is known to be wrong before a recording is read, and what is said once of all people and spaces."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from affectome.errors import InputError
+from affectome.study._brain import KNOWN_REGIONS, Brain, read_labels, shared_spaces
+from affectome.study._engine import StageRecord
+
+logger = logging.getLogger(__name__)
+
+__all__ = ["check_asked", "said_once", "warn_of_grid_edges"]
+
+
+def check_asked(asked: Brain) -> None:
+    """Refuse at once what no recording can mend: options, spaces, ids to leave out, labels, groups of regions."""
+    from affectome.neural import read_region_groups
+    from affectome.neural.encoding._solvers import BACKENDS, check_alphas
+
+    if asked.backend not in BACKENDS:
+        raise InputError(f"the backend '{asked.backend}' is not known", remedy=f"choose {', '.join(BACKENDS)}")
+    if asked.alphas is not None:
+        check_alphas(asked.alphas)
+    if asked.blocks is not None and asked.block_length is not None:
+        raise InputError("both blocks and block_length are given", remedy="give one of them")
+    if not asked.made_here:  # else earlier stages write them
+        shared_spaces(asked)
+    read_labels(asked.labels)
+    if asked.regions is not None and asked.regions not in KNOWN_REGIONS:
+        if not Path(asked.regions).exists():
+            raise InputError(
+                "there is no such file of regions",
+                source=asked.regions,
+                remedy=f"check the path, or use {', '.join(KNOWN_REGIONS[:-1])} or {KNOWN_REGIONS[-1]}",
+            )
+        if Path(asked.regions).suffix.lower() == ".toml":
+            read_region_groups(asked.regions)
+
+
+@contextmanager
+def said_once() -> Iterator[None]:
+    """Meanwhile nothing is said twice of a recording that is read twice, and of penalties a warning sums all up.
+
+    What an encoding says of penalties at the edge of the grid becomes information; see :func:`warn_of_grid_edges`.
+    """
+    import affectome.neural
+    from affectome.neural.encoding._encode import EDGES
+    from affectome.neural.encoding._encode import logger as encodings
+
+    said: set[str] = set()
+
+    def of_recordings(record: logging.LogRecord) -> bool:
+        new = record.getMessage() not in said
+        said.add(record.getMessage())
+        return new
+
+    def of_encodings(record: logging.LogRecord) -> bool:
+        if record.msg == EDGES:
+            record.levelno, record.levelname = logging.INFO, logging.getLevelName(logging.INFO)
+        return True
+
+    rooms = tuple(f"{affectome.neural.__name__}.{room}." for room in ("recordings", "rois"))
+    readers = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict) if name.startswith(rooms)]
+    encodings.addFilter(of_encodings)
+    for reader in readers:
+        reader.addFilter(of_recordings)
+    try:
+        yield
+    finally:
+        encodings.removeFilter(of_encodings)
+        for reader in readers:
+            reader.removeFilter(of_recordings)
+
+
+def warn_of_grid_edges(records: Sequence[StageRecord], asked: Brain) -> None:
+    """Say once, of all encodings, how many penalties lie at the edges of the grid, and where most do."""
+    from affectome.neural import ALPHAS
+    from affectome.neural.encoding._encode import MANY_AT_AN_EDGE
+
+    shares = {
+        record.name.removeprefix("encode/").replace("/", ", "): (
+            float(record.summary["at_lowest_alpha"]),
+            float(record.summary["at_highest_alpha"]),
+        )
+        for record in records
+        if "at_lowest_alpha" in record.summary
+    }
+    if not shares or max(max(pair) for pair in shares.values()) < MANY_AT_AN_EDGE:
+        return
+    alphas = ALPHAS if asked.alphas is None else asked.alphas
+    low, high = (max(shares, key=lambda name, edge=edge: shares[name][edge]) for edge in (0, 1))  # type: ignore[misc]
+    most = "" if len(shares) == 1 else "up to "
+    logger.warning(
+        "The chosen alpha is the lowest of the grid (%g) in %s%.1f%% of voxels and folds (%s) and the highest (%g) in "
+        "%s%.1f%% (%s); a voxel that the space does not predict takes the highest, else the grid is too narrow.",
+        min(alphas), most, 100 * shares[low][0], low, max(alphas), most, 100 * shares[high][1], high,
+    )  # fmt: skip
