@@ -48,7 +48,7 @@ def group_stage(reading: BrainReading) -> Stage:
         told = found.regions[found.regions["space"] == asked.first].sort_values("mean", ascending=False).head(TOLD)
         return Written(
             {"scores": scores, "regions": found.regions, "comparisons": found.comparisons},
-            {"regions": plot_region_bars(scores, found)},
+            {"regions": plot_region_bars(scores, found, stars=None if several else "")},
             {"n_people": len(people), "reference": asked.first, "correction": found.correction,
              "best_regions": told.to_dict("records"), "regions": found.regions.to_dict("records"),
              "comparisons": found.comparisons.to_dict("records")},

@@ -232,13 +232,21 @@ def test_order_of_rows_and_names_of_people_change_nothing():
         (lambda t: pd.concat([t, t.iloc[[4]]]), {}, "has 'sub-01', 'IPL', 'llm' more than once"),
         (lambda t: t, {"reference": "gpt"}, "no scores of the space 'gpt'; choose among mllm"),
         (lambda t: t[t["subject"] == "sub-01"], {}, "one person, which is no group"),
-        (lambda t: t[t["space"] == "mllm"], {}, "no space beside the reference"),
         (lambda t: t, {"stars": "q_above"}, "no tests of single people to read stars from"),
     ],
 )
 def test_scores_that_are_no_comparison_are_refused(change, arguments, message):
     with pytest.raises(InputError, match=message):
         compare_group(change(draw_scores(0)), **{"reference": "mllm", "seed": 0, **arguments})
+
+
+def test_one_space_alone_has_the_means_it_has_beside_others_and_no_comparison():
+    scores = draw_scores(3)
+    alone = compare_group(scores[scores["space"] == "mllm"], reference="mllm", seed=0)
+    both = compare_group(scores, reference="mllm", seed=0).regions.query("space == 'mllm'")
+    assert alone.comparisons.empty and (alone.regions["stars"] == "").all()
+    columns = ["region", "n_subjects", "mean", "sd", "low", "high"]
+    pd.testing.assert_frame_equal(alone.regions[columns], both[columns].reset_index(drop=True))
 
 
 def test_tests_that_do_not_cover_the_scores_are_refused():

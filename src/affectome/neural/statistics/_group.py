@@ -85,7 +85,7 @@ def compare_group(
         and space; with ``p``, the table of regions says in how many people a space predicts at all, and spaces are
         compared only where one of the two predicts.
     reference
-        The space that the others are held against.
+        The space that the others are held against; without others there are no comparisons.
     tests : DataFrame, optional
         Columns ``subject``, ``region``, ``space`` (the other), ``difference`` (reference minus other) and ``p`` (two-
         sided), as :func:`region_tests` gives from comparisons of the encodings of every person. Differences over people
@@ -151,13 +151,13 @@ def compare_group(
     if len(subjects) < 2:
         raise InputError("the scores are of one person, which is no group", remedy="give the scores of at least two")
     others = [space for space in spaces if space != reference]
+    in_people = _in_people(scores, regions, spaces, alpha, level) if "p" in scores.columns else None
     if not others:
-        raise InputError("there is no space beside the reference", remedy="give the scores of at least two spaces")
+        return _of_one_space(scores, regions, reference, in_people, alpha, level, stars)
     pairs = pd.MultiIndex.from_product([regions, others], names=["region", "space"])
     values = _wide(scores, "r", regions, [reference, *others]).to_numpy(np.float64)
     by_space = values.reshape(len(subjects), len(regions), len(spaces))
     differences = (by_space[:, :, :1] - by_space[:, :, 1:]).reshape(len(subjects), len(pairs))
-    in_people = _in_people(scores, regions, spaces, alpha, level) if "p" in scores.columns else None
     compared = _compared(in_people, pairs, reference, alpha)
     tested: dict[str, Any] = {}
     if tests is not None:
@@ -177,6 +177,29 @@ def compare_group(
         level=level,
         star_column=stars,
         correction=_correction(len(regions), len(others), int(compared.sum())),
+    )
+
+
+def _of_one_space(
+    scores: pd.DataFrame,
+    regions: list[str],
+    space: str,
+    in_people: pd.DataFrame | None,
+    alpha: float,
+    level: float,
+    stars: StarColumn,
+) -> GroupComparison:
+    """Means and prevalence of a space that is held against no other."""
+    nothing = pd.DataFrame({name: pd.Series(dtype=str) for name in ("region", "space", "reference", "stars")})
+    return GroupComparison(
+        regions=_regions(scores, regions, [space], nothing, in_people, level),
+        comparisons=nothing,
+        subjects=None,
+        reference=space,
+        alpha=alpha,
+        level=level,
+        star_column=stars,
+        correction="No other space is compared.",
     )
 
 
