@@ -5,15 +5,19 @@ from affectome.neural.searchlight._inputs import ModelGeometry, Neighbourhoods, 
 from affectome.neural.searchlight._models import dense_geometry, model_geometry
 from affectome.neural.searchlight._neighbourhoods import parcel_neighbourhoods, sphere_neighbourhoods
 from affectome.neural.searchlight._patterns import patterns
+from affectome.neural.searchlight._result import Searchlight
+from affectome.neural.searchlight._searchlight import searchlight
 
 __all__ = [
     "ModelGeometry",
     "Neighbourhoods",
     "Patterns",
+    "Searchlight",
     "dense_geometry",
     "disc_neighbourhoods",
     "model_geometry",
     "parcel_neighbourhoods",
     "patterns",
+    "searchlight",
     "sphere_neighbourhoods",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -48,6 +49,9 @@ class Neighbourhoods:
 
     def __getitem__(self, centre: int) -> NDArray[np.int32]:
         return self.voxels[self.starts[centre] : self.starts[centre + 1]]
+
+    def __iter__(self) -> Iterator[NDArray[np.int32]]:
+        return (self[centre] for centre in range(len(self)))
 
     @property
     def sizes(self) -> NDArray[np.int64]:

@@ -1,0 +1,135 @@
+"""Spearman searchlights in chunks, and their ranks as permutations see them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from affectome.neural.searchlight._chunks import CHUNK, Arrays
+from affectome.neural.searchlight._inputs import ModelGeometry, Neighbourhoods, Patterns
+from affectome.neural.searchlight._mantel import ModelNull
+from affectome.neural.searchlight._moments3 import SUMS, RunBlocks, dense_pair_sums
+from affectome.neural.searchlight._permutations import CentreGeometry
+from affectome.neural.searchlight._scorers import Asked, brain_geometry, drawn_scores, pair_sums
+from affectome.neural.searchlight._spearman import PreparedSpearman, SpearmanScorer
+
+__all__ = ["SpearmanChunks", "rank_nulls"]
+
+Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
+
+#: How often a similarity is a factor of each sum.
+_DEGREE = np.array([1, 2, 2, 3, 3, 3, 3, 3])
+
+
+class SpearmanChunks:
+    """Spearman rho, by ranks of similarities."""
+
+    def __init__(self, asked: Asked, patterns: Patterns) -> None:
+        self.asked = asked
+        scorer = SpearmanScorer(metric=asked.metric, jackknife=asked.jackknifed)
+        made = scorer.prepare(asked.models, patterns)
+        self._prepared = PreparedSpearman(scorer, np.empty((len(patterns.ids), 0), np.float32), made.ranked)
+        self._ranked_models = () if asked.drawn is None else tuple(map(self._as_ranks, asked.models))
+
+    @property
+    def model_r(self) -> Floats:
+        """Of the spaces with one another over the pairs that count, (n_spaces, n_spaces)."""
+        return self._prepared.ranked.correlations
+
+    def shared_bytes(self) -> int:
+        """Ranks of the spaces."""
+        drawn = 0 if self.asked.drawn is None else self.asked.drawn.orders.nbytes
+        tables = sum(4 * self.asked.blocks.n**2 for _ in self._ranked_models)
+        return self._prepared.ranked.ranks.nbytes + tables + drawn
+
+    def working_bytes(self, largest: int) -> int:
+        """Bins of four centres, pairs to sort, a sphere; all ranks of a chunk where they are permuted."""
+        n, pairs = self.asked.blocks.n, self._prepared.ranked.pairs.n_pairs
+        drawn = 0 if self.asked.drawn is None else 8 * CHUNK * n * n + 2**28
+        # Where bins do not do, pairs are sorted: keys, their order and what is spread over them.
+        return 2**25 + 80 * pairs + 60 * n * largest + drawn
+
+    def score(self, responses: Singles, neighbourhoods: Neighbourhoods) -> Arrays:
+        """Scores, bounds, and what was asked beside them."""
+        scores = replace(self._prepared, responses=responses).score(neighbourhoods)
+        found: dict[str, NDArray[Any]] = {"r": scores.rho, "bound": scores.bound}
+        if scores.covariances is not None:
+            found["covariances"] = scores.covariances
+        if self.asked.closed:
+            asked = self.asked
+            if asked.metric == "euclidean":  # which ranks pairs as squared distances do, and has no factors
+                asked = replace(asked, metric="sqeuclidean")
+            values = np.stack([pair_sums(responses, voxels, asked) for voxels in neighbourhoods])
+            found["pair_sums"] = _sums_of_ranks(values, scores.moments)
+        if self.asked.drawn is not None:
+            geometries = [self._ranks_of(responses, voxels) for voxels in neighbourhoods]
+            found.update(drawn_scores(geometries, self._ranked_models, self.asked))
+        return found
+
+    def _as_ranks(self, model: ModelGeometry) -> ModelGeometry:
+        table = _ranks(_similarities(model.factors, model.signs, model.dense), self.asked.blocks)
+        return ModelGeometry(model.name, "rank", dense=table.astype(np.float32))
+
+    def _ranks_of(self, responses: Singles, voxels: NDArray[np.int32]) -> CentreGeometry:
+        geometry = brain_geometry(responses, voxels, self.asked.metric)
+        signs = geometry.signs
+        return CentreGeometry(dense=_ranks(_similarities(geometry.factors, signs, geometry.dense), self.asked.blocks))
+
+
+def rank_nulls(asked: Asked) -> list[ModelNull]:
+    """What permutation in closed form needs of the ranks of each space.
+
+    The rank of a pair is its place among the pairs that count, also for a pair that does not: a permutation brings
+    such pairs to places that count.
+    """
+    everywhere, nulls = RunBlocks(asked.blocks.n), []
+    for model in asked.models:
+        ranks = _ranks(_similarities(model.factors, model.signs, model.dense), asked.blocks)
+        squares = 0.0
+        for start in range(0, len(ranks), 256):
+            rows = slice(start, start + 256)
+            squares += float((ranks[rows][asked.blocks.counts(rows)] ** 2).sum())
+        nulls.append(ModelNull(model.name, dense_pair_sums(ranks, everywhere), squares, asked.blocks.n))
+    return nulls
+
+
+def _sums_of_ranks(values: Floats, moments: Floats) -> Floats:
+    """The sums over pairs of ranks, (n_centres, 8).
+
+    Those of second order are exact. The others are those of the similarities in units in which both have one spread,
+    for nothing short of n^3 operations gives them of ranks.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        scale = np.sqrt(moments[:, 0] / values[:, SUMS.index("square")])
+    sums: Floats = values * scale[:, None] ** _DEGREE
+    sums[:, SUMS.index("square")], sums[:, SUMS.index("row_square")] = moments.T
+    return sums
+
+
+def _similarities(factors: NDArray[np.floating] | None, signs: Floats | None, dense: Any) -> Floats:
+    if factors is None:
+        return np.asarray(dense, np.float64)
+    exact = factors.astype(np.float64)
+    made: Floats = (exact if signs is None else exact * signs) @ exact.T
+    return made
+
+
+def _ranks(similarity: Floats, blocks: RunBlocks) -> Floats:
+    """Mid-ranks about 0, in units of their number, among the pairs that count; of all pairs, (n, n).
+
+    Similarities that differ by less than 2^-30 of the largest are tied, for products leave pairs that are alike so far
+    apart.
+    """
+    above, n = np.triu_indices(blocks.n, 1), blocks.n
+    scale = float(np.abs(similarity[above]).max()) or 1.0
+    keys = np.rint(similarity[above] * (2.0**30 / scale)).astype(np.int32)
+    counted = np.sort(keys[np.concatenate([blocks.counts(slice(i, i + 1))[0, i + 1 :] for i in range(n)])])
+    below, upto = (np.searchsorted(counted, keys, side=side) for side in ("left", "right"))
+    table = np.zeros((n, n))
+    table[above] = (below + upto - len(counted)) / (2 * len(counted))
+    table += table.T
+    return table

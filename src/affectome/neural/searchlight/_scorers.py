@@ -1,0 +1,143 @@
+"""Scorers of chunks of centres: each statistic with what its test and its standard errors need, in one pass."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from affectome.neural.searchlight._chunks import CHUNK, Arrays
+from affectome.neural.searchlight._inputs import BrainMetric, ModelGeometry, Neighbourhoods, Patterns
+from affectome.neural.searchlight._jackknife import jackknife
+from affectome.neural.searchlight._moments3 import RunBlocks, dense_pair_sums, low_rank_pair_sums
+from affectome.neural.searchlight._pearson import PearsonScorer, brain_factors
+from affectome.neural.searchlight._permutations import CentreGeometry, permuted_scores
+from affectome.neural.statistics import BlockPermutations
+
+__all__ = ["Asked", "PearsonChunks", "brain_geometry", "drawn_scores", "pair_sums"]
+
+Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What every centre is asked beside its score.
+
+    Attributes
+    ----------
+    models : tuple of ModelGeometry
+    metric : BrainMetric
+    blocks : RunBlocks
+        The pairs that count.
+    closed : bool
+        The sums that permutation in closed form needs.
+    drawn : BlockPermutations or None
+        Permutations to score.
+    jackknifed : bool
+        The covariances of the scores of a centre over stimuli.
+    groups : intp array of shape (n,) or None
+        What is independent where that is not single stimuli.
+    """
+
+    models: tuple[ModelGeometry, ...]
+    metric: BrainMetric
+    blocks: RunBlocks
+    closed: bool
+    drawn: BlockPermutations | None
+    jackknifed: bool
+    groups: NDArray[np.intp] | None
+
+
+class PearsonChunks:
+    """Pearson r, by sums over pairs."""
+
+    def __init__(self, asked: Asked, patterns: Patterns) -> None:
+        self.asked = asked
+        scorer = PearsonScorer(asked.models, patterns, metric=asked.metric)
+        if asked.metric == "euclidean":
+            scorer.ready.pairs  # noqa: B018  (made once here, so that no process makes its own)
+        self._scorer = _emptied(scorer)
+
+    @property
+    def model_r(self) -> Floats:
+        """Of the spaces with one another over the pairs that count, (n_spaces, n_spaces)."""
+        products = self._scorer.ready.alone.products.sum(axis=2)
+        scale = np.sqrt(np.diag(products))
+        r: Floats = products / scale / scale[:, None]
+        return r
+
+    def shared_bytes(self) -> int:
+        """Models, and all their pairs where those are needed."""
+        ready, n = self._scorer.ready, self.asked.blocks.n
+        tables = len(ready.dense) + (len(ready.names) if self.asked.metric == "euclidean" else 0)
+        return 4 * tables * n * n + 12 * ready.factors.size + 8 * ready.alone.products.size + _drawn_bytes(self.asked)
+
+    def working_bytes(self, largest: int) -> int:
+        """Factors of a sphere a few times over; what each stimulus brings, for all centres of a chunk."""
+        n, n_models = self.asked.blocks.n, len(self.asked.models)
+        each = 8 * n * (n_models + 2) * CHUNK if self.asked.jackknifed else 0
+        drawn = 0 if self.asked.drawn is None else 8 * CHUNK * largest * n + 2**28
+        return 60 * n * largest + 2**24 + each + drawn
+
+    def score(self, responses: Singles, neighbourhoods: Neighbourhoods) -> Arrays:
+        scorer = copy.copy(self._scorer)
+        scorer.responses = responses
+        sums = scorer.score(neighbourhoods, per_stimulus=self.asked.jackknifed)
+        found: dict[str, NDArray[Any]] = {"r": sums.r, "n_directionless": sums.n_directionless}
+        if self.asked.jackknifed:
+            found["covariances"] = jackknife(sums, groups=self.asked.groups).covariances
+        if self.asked.closed:
+            found["pair_sums"] = np.stack([pair_sums(responses, voxels, self.asked) for voxels in neighbourhoods])
+        if self.asked.drawn is not None:
+            geometries = [brain_geometry(responses, voxels, self.asked.metric) for voxels in neighbourhoods]
+            found.update(drawn_scores(geometries, self.asked.models, self.asked))
+        return found
+
+
+def drawn_scores(
+    geometries: Sequence[CentreGeometry], models: Sequence[ModelGeometry], asked: Asked
+) -> dict[str, NDArray[Any]]:
+    """How many permutations reach each score, and the largest scores of every permutation over this chunk."""
+    assert asked.drawn is not None
+    scored = permuted_scores(geometries, models, asked.blocks, asked.drawn)
+    return {"drawn": scored.observed, "reached": scored.reached, "maxima": scored.maxima[None]}
+
+
+def brain_geometry(responses: Singles, voxels: NDArray[np.int32], metric: BrainMetric) -> CentreGeometry:
+    """Similarities of the patterns of one centre, of low rank where they are."""
+    if metric == "euclidean":
+        return CentreGeometry(dense=_distances(responses, voxels))
+    factors, signs = brain_factors(responses, voxels, metric)
+    return CentreGeometry(factors.astype(np.float32), None if (signs > 0).all() else signs)
+
+
+def pair_sums(responses: Singles, voxels: NDArray[np.int32], asked: Asked) -> Floats:
+    """The sums over pairs of one centre that moments of permutations need."""
+    geometry = brain_geometry(responses, voxels, asked.metric)
+    if geometry.dense is not None:
+        return dense_pair_sums(geometry.dense, asked.blocks)
+    assert geometry.factors is not None
+    return low_rank_pair_sums(geometry.factors, geometry.signs, asked.blocks)
+
+
+def _distances(responses: Singles, voxels: NDArray[np.int32]) -> Floats:
+    from scipy.spatial.distance import pdist, squareform
+
+    distances: Floats = squareform(-pdist(responses[:, voxels].astype(np.float64)), checks=False)
+    return distances
+
+
+def _emptied(scorer: PearsonScorer) -> PearsonScorer:
+    """Without the responses, of which every chunk brings its own."""
+    bare = copy.copy(scorer)
+    bare.responses = np.empty((bare.ready.n, 0), np.float32)
+    return bare
+
+
+def _drawn_bytes(asked: Asked) -> int:
+    return 0 if asked.drawn is None else asked.drawn.orders.nbytes
