@@ -38,6 +38,7 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
 _ALPHA = 0.05  # of the counts
+_LEAST_SD = 1e-3  # of r over permutations, that it is divided by: below, it is rounding
 _INFLATED = 1.2  # variance of r, over that of independent trials, from which on it is said
 
 
@@ -55,7 +56,7 @@ class Significance:
     q : float32 array of shape (n_voxels,)
         Benjamini-Hochberg over the voxels.
     p_family : float32 array of shape (n_voxels,)
-        Against the largest r over all voxels of each permutation.
+        Against the largest over all voxels of each permutation, of r less its null mean, over its null s.d.
     p_analytic : float32 array of shape (n_voxels,)
         By theory, to compare: see Notes of :func:`encoding_significance` for why it is no test.
     null_mean, null_sd : float32 arrays of shape (n_voxels,)
@@ -63,11 +64,11 @@ class Significance:
     fitted : bool array of shape (n_voxels,)
         Whether p comes from a fitted tail.
     maxima : array of shape (n_permutations,)
-        Largest r over the voxels, per permutation.
+        Largest r over the voxels, per permutation, each less its null mean and over its null s.d.
     regions : DataFrame
         One row per region: ``region``, ``n_voxels`` (with an r), ``r`` (their mean), ``p`` (of the mean, by the same
         permutations), ``q`` (over regions), ``null`` (mean over the permutations of that mean), ``largest_r``,
-        ``p_largest`` (against the largest in the region).
+        ``p_largest`` (as `p_family`, over the voxels of the region).
     table : DataFrame
         How many voxels each criterion finds at .05: ``criterion``, ``n_voxels``, ``share``.
     n_permutations : int
@@ -177,8 +178,11 @@ def encoding_significance(
     ``penalties="kept"`` is conservative where nothing is predicted (2 to 4% of null voxels have p < .05), and
     ``penalties="chosen"`` puts it right.
 
-    **Correction.** `q`: Benjamini-Hochberg over all voxels with an r. `p_family`: maximum over the same voxels.
-    Regions: `q` over regions.
+    **Correction.** `q`: Benjamini-Hochberg over all voxels with an r. `p_family`: maximum over the same voxels, of r in
+    units of the null of each voxel (its mean and s.d. over the permutations and the observed r). Where penalties are
+    kept, r itself is not on one scale: voxels with a small alpha have a higher null, and they are few and those that
+    happened to be predicted, so that the largest r found any null voxel in up to .23 of brains at .05, and the largest
+    in these units in .00 to .03. Regions: `q` over regions.
 
     **Analytic check.** t of r with as many trials as Bartlett's formula leaves of them. It knows neither of the
     doubled variance nor of the mean below zero, which err in opposite directions; it is for comparison with what
@@ -278,7 +282,7 @@ class _Maps:
     ) -> None:
         self.encoding, self.permutations, self.regions, self.tail = encoding, permutations, regions, tail
         n_voxels, n = len(encoding.r), len(permutations.orders)
-        self.observed = np.full(n_voxels, np.nan)
+        self.observed, self.standardised = np.full((2, n_voxels), np.nan)
         self.p, self.p_analytic, self.mean, self.sd, self.inflation = (np.full(n_voxels, np.nan) for _ in range(5))
         self.fitted = np.zeros(n_voxels, bool)
         self.maxima = np.full(n, -np.inf)
@@ -288,7 +292,6 @@ class _Maps:
     def add(self, part: PermutedPart, null: Singles, runs: NDArray[Any]) -> None:
         """Take what a part found: r under every permutation, (n_permutations, n_voxels of the part)."""
         self.observed[part.voxels] = part.observed
-        self.maxima = np.maximum(self.maxima, null.max(axis=1))
         for number, batch in enumerate(part.batches):
             voxels, draws = part.voxels[batch], null[:, batch].astype(np.float64)
             self.mean[voxels], self.sd[voxels] = draws.mean(axis=0), draws.std(axis=0)
@@ -305,8 +308,28 @@ class _Maps:
                 inside = roi[voxels]
                 if inside.any():
                     self.region_sums[:, place] += draws[:, inside].sum(axis=1)
-                    largest = draws[:, inside].max(axis=1)
-                    np.maximum(self.region_maxima[:, place], largest, out=self.region_maxima[:, place])
+            self._add_maxima(voxels, part.observed[batch], draws)
+
+    def _add_maxima(self, voxels: NDArray[np.intp], observed: Singles, draws: Floats) -> None:
+        """Take the largest of each permutation, in units of the null of each voxel; `draws` are used up.
+
+        With the observed r among those that mean and s.d. are taken of, all of them are treated alike, and p stays
+        exact where it is.
+        """
+        n = len(draws) + 1
+        mean = (draws.sum(axis=0) + observed) / n
+        draws -= mean
+        sd = np.sqrt((np.einsum("pv,pv->v", draws, draws) + (observed - mean) ** 2) / n)
+        sd = np.maximum(sd, _LEAST_SD)
+        draws /= sd
+        self.standardised[voxels] = (observed - mean) / sd
+        draws[:, np.isnan(observed)] = -np.inf
+        np.maximum(self.maxima, draws.max(axis=1), out=self.maxima)
+        for place, roi in enumerate(self.regions.values()):
+            inside = roi[voxels]
+            if inside.any():
+                largest = draws[:, inside].max(axis=1)
+                np.maximum(self.region_maxima[:, place], largest, out=self.region_maxima[:, place])
 
     @property
     def smallest_p(self) -> float:
@@ -333,7 +356,7 @@ class _Maps:
     def finish(self, penalties: str) -> Significance:
         """Correct over voxels and regions."""
         q = false_discovery_rate(self.p)
-        family = family_wise_p(self.observed, self.maxima, rounding=ROUNDING)
+        family = family_wise_p(self.standardised, self.maxima, rounding=ROUNDING / _LEAST_SD)
         criteria = {"p": self.p, "q": q, "p_family": family, "p_analytic": self.p_analytic}
         found = [int((values < _ALPHA).sum()) for values in criteria.values()]
         table = pd.DataFrame({"criterion": list(criteria), "n_voxels": found})
@@ -362,7 +385,8 @@ class _Maps:
         """Mean and largest r of every region, against the same of every permutation."""
         rows = []
         for place, (name, roi) in enumerate(self.regions.items()):
-            values = self.observed[roi & np.isfinite(self.observed)]
+            inside = roi & np.isfinite(self.observed)
+            values = self.observed[inside]
             row: dict[str, Any] = {"region": name, "n_voxels": len(values)}
             if len(values):
                 null = self.region_sums[:, place] / len(values)
@@ -371,7 +395,13 @@ class _Maps:
                     "p": float(permutation_p(values.mean(), null, rounding=ROUNDING)),
                     "null": null.mean(),
                     "largest_r": values.max(),
-                    "p_largest": float(permutation_p(values.max(), self.region_maxima[:, place], rounding=ROUNDING)),
+                    "p_largest": float(
+                        permutation_p(
+                            self.standardised[inside].max(),
+                            self.region_maxima[:, place],
+                            rounding=ROUNDING / _LEAST_SD,
+                        )
+                    ),
                 }
             rows.append(row)
         columns = ["region", "n_voxels", "r", "p", "q", "null", "largest_r", "p_largest"]
