@@ -284,8 +284,10 @@ def _grid(text: str | None) -> tuple[float, ...] | None:
     try:
         if ":" not in text:
             return tuple(float(part) for part in text.split(","))
-        low, high, number = text.split(":")
-        grid = np.geomspace(float(low), float(high), int(number))
+        low, high, steps = (kind(part) for kind, part in zip((float, float, int), text.split(":"), strict=True))
+        if not (0 < low < np.inf and 0 < high < np.inf and steps >= 1):
+            raise ValueError(text)
+        grid = np.geomspace(low, high, steps)
     except ValueError as error:
         raise InputError(
             f"--alphas cannot be '{text}'", remedy="write LOWEST:HIGHEST:NUMBER, as 10:10000:20, or values with commas"

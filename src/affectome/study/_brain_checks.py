@@ -76,7 +76,7 @@ def said_once() -> Iterator[None]:
             reader.removeFilter(of_recordings)
 
 
-def warn_of_grid_edges(records: Sequence[StageRecord], asked: Brain) -> None:
+def warn_of_grid_edges(records: Sequence[StageRecord], alphas: Sequence[float] | None = None) -> None:
     """Say once, of all encodings, how many penalties lie at the edges of the grid, and where most do."""
     from affectome.neural import ALPHAS
     from affectome.neural.encoding._encode import MANY_AT_AN_EDGE
@@ -91,11 +91,11 @@ def warn_of_grid_edges(records: Sequence[StageRecord], asked: Brain) -> None:
     }
     if not shares or max(max(pair) for pair in shares.values()) < MANY_AT_AN_EDGE:
         return
-    alphas = ALPHAS if asked.alphas is None else asked.alphas
+    grid = ALPHAS if alphas is None else alphas
     low, high = (max(shares, key=lambda name, edge=edge: shares[name][edge]) for edge in (0, 1))  # type: ignore[misc]
     most = "" if len(shares) == 1 else "up to "
     logger.warning(
         "The chosen alpha is the lowest of the grid (%g) in %s%.1f%% of voxels and folds (%s) and the highest (%g) in "
         "%s%.1f%% (%s); a voxel that the space does not predict takes the highest, else the grid is too narrow.",
-        min(alphas), most, 100 * shares[low][0], low, max(alphas), most, 100 * shares[high][1], high,
+        min(grid), most, 100 * shares[low][0], low, max(grid), most, 100 * shares[high][1], high,
     )  # fmt: skip

@@ -158,8 +158,8 @@ def between_stage(reading: BrainReading, subject: str) -> Stage:
 
 def _write_contrasts(maps: MapFolder, won: WinnerMap, differences: list[EncodingDifference]) -> None:
     maps.write(
-        "winner", won.winner, "Place in Spaces, from 0, of the space with the largest held-out r, in voxels that any of "
-        "them predicts (q < .05).", facts={"Spaces": list(won.spaces)},
+        "winner", won.winner, "Place in Spaces, from 0, of the space with the largest held-out r, in voxels that any "
+        "of them predicts (q < .05).", facts={"Spaces": list(won.spaces)},
     )  # fmt: skip
     for found in differences:
         pair = f"{found.first} minus {found.second}"

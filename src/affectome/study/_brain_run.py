@@ -103,7 +103,7 @@ def _run(
             together = of_all(BrainReading(replace(asked, recordings=whole)))
             done = finish(together, asked.out, progress, records)
             records, failed = [*records, *done.records], {**failed, **done.failed}
-        warn_of_grid_edges(records, asked)
+        warn_of_grid_edges(records, asked.alphas)
         summary = {record.name: record.summary for record in records}
         left_out = {name: str(error) for name, error in failed.items()}
         write_json(asked.out / f"{kind}.json", {"settings": _settings(asked), "found": summary, "left_out": left_out})

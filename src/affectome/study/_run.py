@@ -11,6 +11,7 @@ from typing import Any
 from affectome._files import make_folder
 from affectome._progress import Progress, silent
 from affectome.errors import InputError
+from affectome.study._brain_checks import said_once, warn_of_grid_edges
 from affectome.study._brain_of_study import brain_stages
 from affectome.study._engine import Stage, StageRecord, StageState, locked, run_stages, stage_states
 from affectome.study._figures import comparison_figures
@@ -84,8 +85,9 @@ def run_study(
     study = read_study(source)
     folder = make_folder(_results_folder(source, results))
     show = progress or (lambda name, state: silent)
-    with locked(folder):
+    with locked(folder), said_once():
         records = run_stages(_stages(Plan(study, folder, n_jobs)), folder, progress=show)
+        warn_of_grid_edges(records)
         summary = _summary(study, records)
         write_summary(folder / "summary.json", summary)
         write_provenance(folder / "provenance.json", study, source, records)
