@@ -9,9 +9,15 @@ from numpy.typing import NDArray
 
 from affectome.errors import InputError
 from affectome.neural.searchlight._inputs import BrainMetric, ModelGeometry, Neighbourhoods, Patterns
-from affectome.neural.searchlight._pearson_scorer import PearsonScorer, PearsonSums, StimulusSums, WithinRun
+from affectome.neural.searchlight._pearson_scorer import (
+    PearsonScorer,
+    PearsonSums,
+    SphereFactors,
+    StimulusSums,
+    WithinRun,
+)
 
-__all__ = ["PearsonScorer", "PearsonSums", "StimulusSums", "brain_factors", "pearson_sums"]
+__all__ = ["PearsonScorer", "PearsonSums", "SphereFactors", "StimulusSums", "brain_factors", "pearson_sums"]
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]

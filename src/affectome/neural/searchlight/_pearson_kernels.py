@@ -24,8 +24,10 @@ __all__ = [
     "EUCLIDEAN",
     "SQUARED_EUCLIDEAN",
     "add_pairs",
+    "add_row_products",
     "add_within",
     "fill_factors",
+    "gather",
     "squares_of_columns",
 ]
 
@@ -110,71 +112,84 @@ def fill_factors(source, columns, kind, out, effect, mean, scale, z):  # type: i
 
 
 @kernel(exact=True)
-def _fill_block(d, start, stop, block):  # type: ignore[no-untyped-def]
-    """``block[i, j]`` = d_i . d_j for the stimuli start .. stop - 1, four voxels at a time."""
-    n_voxels, size = d.shape[0], stop - start
-    for i in range(size):
-        line = block[i]
-        for j in range(size):
-            line[j] = 0.0
-    whole = n_voxels // 4 * 4
-    for v in range(0, whole, 4):
-        a, b, c, e = d[v, start:stop], d[v + 1, start:stop], d[v + 2, start:stop], d[v + 3, start:stop]
-        for i in range(size):
-            line, p, q, r, s = block[i], a[i], b[i], c[i], e[i]
-            for j in range(size):
-                line[j] += (p * a[j] + q * b[j]) + (r * c[j] + s * e[j])
-    for v in range(whole, n_voxels):
-        a = d[v, start:stop]
-        for i in range(size):
-            line, p = block[i], a[i]
-            for j in range(size):
-                line[j] += p * a[j]
-
-
-@kernel(exact=True)
-def add_within(d, effect, starts, models, block, rows, squares, products):  # type: ignore[no-untyped-def]
-    """Add what the pairs within runs, and every stimulus with itself, bring to each stimulus.
+def add_within(d, effect, starts, longest, models, rows, totals, each, squares, products):  # type: ignore[no-untyped-def]
+    """Sum over the pairs within runs, and over every stimulus with itself.
 
     `d` (V, n) and `effect` (n,) as in :func:`fill_factors`, stimuli sorted by run; run r is ``starts[r] : starts[r +
-    1]``. `models` float64 (n_models, sum of squared run lengths) holds the similarities in those blocks, row by row;
-    `block` is scratch of the type of `d`. With g without its constant, `rows` += sum_j g_ij, `squares` += sum_j g_ij^2
-    (both float64 (n,)) and `products` (n_models, n) += sum_j g_ij h_ij.
+    1]``, `longest` the length of the longest. `models` float64 (n_models, sum of squared run lengths) holds the
+    similarities in those blocks, row by row. With g without its constant, `rows` (n,) += sum_j g_ij, ``totals[0]`` +=
+    sum g^2, ``totals[1 + m]`` += sum g h. Where `each` says so, what each stimulus brings to these totals is added to
+    `squares` (n,) and `products` (n_models, n). All sums are float64, over ordered pairs.
     """
     n_voxels, n = d.shape
     if starts.shape[0] == n + 1:
-        own = np.zeros(n)
-        for v in range(n_voxels):
-            row = d[v]
-            for i in range(n):
-                own[i] += np.float64(row[i]) * np.float64(row[i])
-        for i in range(n):
-            own[i] += 2.0 * effect[i]
-            rows[i] += own[i]
-            squares[i] += own[i] * own[i]
-        for m in range(models.shape[0]):
-            h, product = models[m], products[m]
-            for i in range(n):
-                product[i] += own[i] * h[i]
+        _add_diagonal(d, effect, models, rows, totals, each, squares, products)
         return
-    g = np.empty(block.shape[0])
+    packed, dots = np.empty(n_voxels * longest, d.dtype), np.empty(longest * longest, d.dtype)
+    values = np.empty(longest * longest)
     place = 0
     for run in range(starts.shape[0] - 1):
         start, stop = starts[run], starts[run + 1]
         size = stop - start
-        _fill_block(d, start, stop, block)
-        u, row, square = effect[start:stop], rows[start:stop], squares[start:stop]
+        part = packed[: n_voxels * size].reshape(n_voxels, size)
+        for v in range(n_voxels):
+            for i in range(size):
+                part[v, i] = d[v, start + i]
+        np.dot(part.T, part, dots[: size * size].reshape(size, size))
+        g = values[: size * size]
         for i in range(size):
-            line, own_effect = block[i], u[i]
+            own, at = effect[start + i], i * size  # no slices here: numba counts references to each
             for j in range(size):
-                g[j] = line[j] + (own_effect + u[j])
-                row[j] += g[j]
-                square[j] += g[j] * g[j]
-            for m in range(models.shape[0]):
-                h, product = models[m, place : place + size], products[m, start:stop]
+                value = dots[at + j] + (own + effect[start + j])
+                g[at + j] = value
+                rows[start + j] += value
+        totals[0] += np.dot(g, g)
+        for m in range(models.shape[0]):
+            totals[1 + m] += np.dot(g, models[m, place : place + size * size])
+        if each:
+            for i in range(size):
+                at = i * size
                 for j in range(size):
-                    product[j] += g[j] * h[j]
-            place += size
+                    squares[start + j] += g[at + j] * g[at + j]
+                for m in range(models.shape[0]):
+                    for j in range(size):
+                        products[m, start + j] += g[at + j] * models[m, place + at + j]
+        place += size * size
+
+
+@kernel(exact=True)
+def _add_diagonal(d, effect, models, rows, totals, each, squares, products):  # type: ignore[no-untyped-def]
+    """The same where every stimulus is a run."""
+    n_voxels, n = d.shape
+    own = np.zeros(n)
+    for v in range(n_voxels):
+        row = d[v]
+        for i in range(n):
+            own[i] += np.float64(row[i]) * np.float64(row[i])
+    for i in range(n):
+        own[i] += 2.0 * effect[i]
+        rows[i] += own[i]
+    totals[0] += np.dot(own, own)
+    for m in range(models.shape[0]):
+        totals[1 + m] += np.dot(own, models[m])
+    if each:
+        for i in range(n):
+            squares[i] += own[i] * own[i]
+        for m in range(models.shape[0]):
+            for i in range(n):
+                products[m, i] += own[i] * models[m, i]
+
+
+@kernel(exact=True)
+def gather(responses, order, voxels, out):  # type: ignore[no-untyped-def]
+    """Fill ``out[k, i] = responses[order[i], voxels[k]]``, a cache line of it at a time."""
+    n = order.shape[0]
+    for start in range(0, n, 16):
+        stop = min(n, start + 16)
+        for k in range(voxels.shape[0]):
+            row, voxel = out[k], voxels[k]
+            for i in range(start, stop):
+                row[i] = responses[order[i], voxel]
 
 
 @kernel(exact=True)
@@ -211,3 +226,12 @@ def squares_of_columns(matrix, out):  # type: ignore[no-untyped-def]
         for k in range(matrix.shape[1]):
             value = np.float64(row[k])
             out[k] += value * value
+
+
+@kernel(exact=True)
+def add_row_products(first, second, signs, shift, out):  # type: ignore[no-untyped-def]
+    """Add ``sum_k signs[k] (first[k, i] + shift[k]) second[k, i]`` to ``out[i]``; all (k, n), summed in float64."""
+    for k in range(first.shape[0]):
+        sign, away = signs[k], shift[k]
+        for i in range(out.shape[0]):
+            out[i] += sign * (np.float64(first[k, i]) + away) * np.float64(second[k, i])

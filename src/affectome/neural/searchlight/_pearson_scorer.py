@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from affectome.errors import InputError
 from affectome.neural.searchlight._inputs import BrainMetric, ModelGeometry, Neighbourhoods, Patterns
 from affectome.neural.searchlight._pearson_models import PairsOfModels, ready_models
 
-__all__ = ["PearsonScorer", "PearsonSums", "StimulusSums", "WithinRun"]
+__all__ = ["PearsonScorer", "PearsonSums", "SphereFactors", "StimulusSums", "WithinRun"]
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -50,6 +50,28 @@ class StimulusSums:
 
 
 @dataclass(frozen=True, eq=False)
+class SphereFactors:
+    """The patterns of one centre as factors: ``g_ij = constant + effect_i + effect_j + d_i . d_j``.
+
+    Attributes
+    ----------
+    d : float32 or float64 array of shape (V, n)
+        Stimuli in columns, sorted by run (``PearsonScorer.ready.order``); rows sum to 0. The memory is used again for
+        the next centre.
+    effect : float64 array of shape (n,)
+        Sums to 0.
+    constant : float
+    gram : array of shape (V, V) or None
+        ``d d'``, where it was needed.
+    """
+
+    d: Array
+    effect: Floats
+    constant: float
+    gram: Array | None
+
+
+@dataclass(frozen=True, eq=False)
 class PearsonSums:
     """Sums over the pairs of stimuli that count, for every centre.
 
@@ -82,6 +104,8 @@ class PearsonSums:
         correlation.
     stimuli : tuple of StimulusSums
         One per centre, where asked for; otherwise empty.
+    visited : tuple
+        What `visit` returned, one per centre; empty without one.
     model_stimuli : PairsOfModels
         The sums of the models alone, per stimulus, in the order of the patterns.
     degree : float64 array of shape (n,)
@@ -100,6 +124,7 @@ class PearsonSums:
     n_directionless: NDArray[np.int64]
     defined: NDArray[np.bool_]
     stimuli: tuple[StimulusSums, ...]
+    visited: tuple[object, ...]
     model_stimuli: PairsOfModels
     degree: Floats
 
@@ -131,6 +156,15 @@ class _Centre:
     product: Floats
     n_directionless: int
     stimuli: StimulusSums | None = None
+    visited: object = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """What is asked of every centre beside its sums."""
+
+    per_stimulus: bool
+    visit: Callable[[SphereFactors], object] | None
 
 
 class PearsonScorer:
@@ -166,6 +200,9 @@ class PearsonScorer:
         self.ready = ready_models(models, len(patterns.ids), patterns.run if within_run == "exclude" else None)
         owner = np.repeat(np.arange(len(models)), np.diff(self.ready.bounds))
         self._signed = (owner == np.arange(len(models))[:, None]) * self.ready.signs
+        self._turned = np.ascontiguousarray(self.ready.factors.T)
+        self._remainders = self.ready.alone.rows.sum(axis=1)  # 0 but for rounding
+        self._longest = int(np.diff(self.ready.starts).max())
         self._squares = np.einsum("mmi->m", self.ready.alone.products)
 
     def score(
@@ -174,22 +211,34 @@ class PearsonScorer:
         centres: slice | NDArray[np.intp] | None = None,
         *,
         per_stimulus: bool = False,
+        visit: Callable[[SphereFactors], object] | None = None,
     ) -> PearsonSums:
-        """Sums of these centres (a slice, or their numbers; by default all), on one thread."""
+        """Sums of these centres (a slice, or their numbers; by default all), on one thread.
+
+        `visit` is given the factors of every centre in the same pass, and what it returns is kept. Euclidean distances
+        have none.
+        """
         from threadpoolctl import threadpool_limits
 
-        numbers = np.arange(len(neighbourhoods))
+        if visit is not None and self.metric == "euclidean":
+            raise InputError("Euclidean distances have no factors to visit", remedy="use squared distances")
+        numbers, asked = np.arange(len(neighbourhoods)), _Asked(per_stimulus, visit)
         wanted = numbers if centres is None else numbers[centres]
+        # One memory for the factors of all spheres: to get and return a megabyte costs as much as to fill it.
+        space = np.empty((int(neighbourhoods.sizes[wanted].max(initial=0)), self.ready.n), np.float32)
         with threadpool_limits(1, user_api="blas"):  # centres are spread over processes, products are small
             found = [
-                self._score(source, columns, per_stimulus) for source, columns in self._gathered(neighbourhoods, wanted)
+                self._score(source, columns, space[: len(columns)], asked)
+                for source, columns in self._gathered(neighbourhoods, wanted)
             ]
-        return self._sums(found)
+        return self._sums(found, visit is not None)
 
     def _gathered(
         self, neighbourhoods: Neighbourhoods, centres: NDArray[np.intp]
     ) -> Iterator[tuple[Singles, NDArray[np.intp]]]:
         """Responses (voxels of several centres, n) sorted by run, and the rows of each centre among them."""
+        from affectome.neural.searchlight._pearson_kernels import gather
+
         sizes = neighbourhoods.sizes[centres]
         if (sizes == 0).any():
             raise InputError(f"centre {centres[sizes == 0][0]} has no voxels", remedy="leave it out")
@@ -199,26 +248,28 @@ class PearsonScorer:
             stop = max(start + 1, int(np.searchsorted(last, before + _GATHERED, side="right")))
             voxels = np.concatenate([neighbourhoods[c] for c in centres[start:stop]])
             used, places = np.unique(voxels, return_inverse=True)
-            source = np.ascontiguousarray(self.responses[:, used][self.ready.order].T)
+            source = np.empty((len(used), self.ready.n), np.float32)
+            gather(np.asarray(self.responses), self.ready.order, used, source)
             at = 0
             for size in sizes[start:stop]:
                 yield source, places[at : at + size]
                 at += size
             start = stop
 
-    def _score(self, source: Singles, columns: NDArray[np.intp], per_stimulus: bool) -> _Centre:
+    def _score(self, source: Singles, columns: NDArray[np.intp], space: Singles, asked: _Asked) -> _Centre:
         """Of one centre, by the cheapest way that is exact there."""
         ready = self.ready
         if self.metric == "euclidean" or len(columns) + ready.factors.shape[1] >= ready.n:
-            return self._over_pairs(source, columns, per_stimulus)
-        for factors in (ready.single_factors, ready.factors):
-            found = self._by_factors(source, columns, factors, per_stimulus)
-            if found is not None:
-                return found
-        raise AssertionError("products in float64 are always taken")
+            return self._over_pairs(source, columns, asked)
+        found = self._by_factors(source, columns, ready.single_factors, space, asked)
+        if found is None:  # float32 would lose too much
+            wide = np.empty(space.shape)
+            found = self._by_factors(source, columns, ready.factors, wide, asked)
+            assert found is not None
+        return found
 
-    def _factors(self, source: Singles, columns: NDArray[np.intp], kind: Any) -> tuple[Array, Floats, float, int]:
-        """Return d (V, n) of this type, u, the constant, and how many stimuli have no direction."""
+    def _factors(self, source: Singles, columns: NDArray[np.intp], d: Array) -> tuple[Floats, float, int]:
+        """Fill `d` (V, n); return u, the constant, and how many stimuli have no direction."""
         from affectome.neural.searchlight import _pearson_kernels as kernels
 
         code = {
@@ -227,31 +278,30 @@ class PearsonScorer:
             "sqeuclidean": kernels.SQUARED_EUCLIDEAN,
             "euclidean": kernels.EUCLIDEAN,
         }[self.metric]
-        n = self.ready.n
-        d = np.empty((len(columns), n), kind)
-        effect, *scratch = np.empty((4, n))
+        effect, *scratch = np.empty((4, self.ready.n))
         constant, directionless = kernels.fill_factors(source, columns, code, d, effect, *scratch)
-        return d, effect, float(constant), int(directionless)
+        return effect, float(constant), int(directionless)
 
     def _by_factors(
-        self, source: Singles, columns: NDArray[np.intp], factors: Array, per_stimulus: bool
+        self, source: Singles, columns: NDArray[np.intp], factors: Array, d: Array, asked: _Asked
     ) -> _Centre | None:
-        """By products with `factors`, in their precision; None where float32 would lose too much."""
+        """By products with `factors`, in their precision and with `d` to fill; None if float32 loses too much."""
         from affectome.neural.searchlight import _pearson_kernels as kernels
 
         ready, n = self.ready, self.ready.n
-        d, effect, constant, directionless = self._factors(source, columns, factors.dtype)
-        within = _zeros(len(ready.names), n)
-        longest = int(np.diff(ready.starts).max())
-        block = np.empty((longest, longest) if len(ready.starts) <= n else (1, 1), factors.dtype)
-        kernels.add_within(d, effect, ready.starts, ready.within, block, within.rows, within.squares, within.products)
+        effect, constant, directionless = self._factors(source, columns, d)
+        within, totals = _zeros(len(ready.names), n if asked.per_stimulus else 0), np.zeros(1 + len(ready.names))
+        kernels.add_within(
+            d, effect, ready.starts, self._longest, ready.within, rows := np.zeros(n), totals,
+            asked.per_stimulus, within.squares, within.products,
+        )  # fmt: skip
         gram, across = d @ d.T, d @ factors
         through = {m: d @ table for m, table in ready.dense.items()}
 
         gram_square, across_squares = _sums_of_squares(gram).sum(), _sums_of_squares(across)
-        rows = n * effect - within.rows
-        square = 2 * n * (effect @ effect) + gram_square - within.squares.sum()
-        product = 2 * n * (ready.effects @ effect) + self._signed @ across_squares - within.products.sum(axis=1)
+        rows = n * effect - rows
+        square = 2 * n * (effect @ effect) + gram_square - totals[0]
+        product = 2 * n * (ready.effects @ effect) + self._signed @ across_squares - totals[1:]
         made = np.abs(self._signed) @ across_squares
         for m, table in through.items():
             product[m] += 2 * (ready.alone.rows[m] @ effect) + np.einsum("vi,vi", d, table, dtype=np.float64)
@@ -259,38 +309,42 @@ class PearsonScorer:
         centre = self._about_mean(constant, rows, square, product, directionless)
         if factors.dtype == np.float32 and not self._error(centre, gram_square, made) < _ALLOWED:
             return None
-        if not per_stimulus:
+        if asked.visit is not None:
+            centre = replace(centre, visited=asked.visit(SphereFactors(d, effect, constant, gram)))
+        if not asked.per_stimulus:
             return centre
-        squares, products = self._every_stimulus(d, effect, gram, across, factors, through)
+        squares, products = self._every_stimulus(d, effect, gram, across, through)
         sums = StimulusSums(rows, squares - within.squares, products - within.products)
         return replace(centre, stimuli=self._stimuli(centre.mean - constant, sums, ready.shift))
 
     def _every_stimulus(
-        self, d: Array, effect: Floats, gram: Array, across: Array, factors: Array, through: dict[int, Array]
+        self, d: Array, effect: Floats, gram: Array, across: Array, through: dict[int, Array]
     ) -> tuple[Floats, Floats]:
         """Sums of g^2 (n,) and of g h (n_models, n) over all j, for each i; g without its constant."""
-        ready, n = self.ready, self.ready.n
-        squares = n * effect**2 + effect @ effect + 2 * ((d @ effect) @ d)
-        squares += np.einsum("vi,vi->i", gram @ d, d, dtype=np.float64)
-        onto = across.T @ d
-        products = np.empty((len(ready.names), n))
-        for m, w in enumerate(ready.effects):
+        from affectome.neural.searchlight._pearson_kernels import add_row_products
+
+        ready, n, ones = self.ready, self.ready.n, np.ones(len(d))
+        squares = n * effect**2 + effect @ effect
+        pulled = (d @ effect.astype(d.dtype)).astype(np.float64)
+        add_row_products(gram @ d, d, ones, 2 * pulled, squares)
+        products = effect * (n * ready.effects) + (ready.effects @ effect)[:, None]
+        products += (ready.effects.astype(d.dtype) @ d.T) @ d
+        onto, along = across.T @ d, effect @ ready.factors
+        for m, product in enumerate(products):
             own = slice(ready.bounds[m], ready.bounds[m + 1])
-            f, signs = ready.factors[:, own], ready.signs[own]
-            if m in through:
-                products[m] = effect * ready.alone.rows[m] + ready.dense[m] @ effect
-                products[m] += np.einsum("vi,vi->i", d, through[m], dtype=np.float64)
-            else:
-                products[m] = n * effect * w + effect @ w + f @ (signs * (effect @ f)) + (d @ w) @ d
-                products[m] += np.einsum("ki,ik,k->i", onto[own], f, signs)
+            add_row_products(onto[own], self._turned[own], ready.signs[own], along[own], product)
+        for m, table in through.items():
+            products[m] += effect * ready.alone.rows[m] + ready.dense[m] @ effect
+            add_row_products(table, d, ones, np.zeros(len(d)), products[m])
         return squares, products
 
-    def _over_pairs(self, source: Singles, columns: NDArray[np.intp], per_stimulus: bool) -> _Centre:
+    def _over_pairs(self, source: Singles, columns: NDArray[np.intp], asked: _Asked) -> _Centre:
         """By making all pairs, in float64, a block of rows at a time."""
         from affectome.neural.searchlight import _pearson_kernels as kernels
 
         ready, n = self.ready, self.ready.n
-        d, effect, constant, directionless = self._factors(source, columns, np.float64)
+        d = np.empty((len(columns), n))
+        effect, constant, directionless = self._factors(source, columns, d)
         root = self.metric == "euclidean"
         shift = -np.sqrt(max(0.0, -constant)) if root else constant
         sums, scratch = _zeros(len(ready.names), n), np.empty(n)
@@ -302,7 +356,11 @@ class PearsonScorer:
             )  # fmt: skip
         none = np.zeros(len(ready.names))  # the models are about their means already
         centre = self._about_mean(shift, sums.rows, sums.squares.sum(), sums.products.sum(axis=1), directionless, none)
-        return replace(centre, stimuli=self._stimuli(centre.mean - shift, sums, none)) if per_stimulus else centre
+        if asked.visit is not None:
+            centre = replace(centre, visited=asked.visit(SphereFactors(d, effect, constant, None)))
+        if asked.per_stimulus:
+            centre = replace(centre, stimuli=self._stimuli(centre.mean - shift, sums, none))
+        return centre
 
     def _about_mean(
         self,
@@ -318,8 +376,7 @@ class PearsonScorer:
         total, counted = rows.sum(), ready.degree.sum()
         mean = total / counted
         about = rows - mean * ready.degree
-        # The models' own rows sum to 0 but for rounding, so that the mean of g matters little there.
-        product = product - (ready.shift if shift is None else shift) * total - mean * ready.alone.rows.sum(axis=1)
+        product = product - (ready.shift if shift is None else shift) * total - mean * self._remainders
         return _Centre(constant + mean, square - mean * total, about @ about, product, directionless)
 
     def _stimuli(self, mean: float, sums: StimulusSums, shift: Floats) -> StimulusSums:
@@ -338,7 +395,7 @@ class PearsonScorer:
         share = gram_square / centre.square / 2 + (made / np.sqrt(centre.square * self._squares)).max()
         return float(_SINGLE_ERROR * share)
 
-    def _sums(self, found: Sequence[_Centre]) -> PearsonSums:
+    def _sums(self, found: Sequence[_Centre], visiting: bool) -> PearsonSums:
         ready = self.ready
         n_models, counted = len(ready.names), ready.degree.sum()
         mean, square = np.array([c.mean for c in found]), np.array([c.square for c in found])
@@ -357,6 +414,7 @@ class PearsonScorer:
             n_directionless=np.array([c.n_directionless for c in found], np.int64),
             defined=square / counted > (_ALIKE * mean) ** 2,
             stimuli=tuple(c.stimuli for c in found if c.stimuli is not None),
+            visited=tuple(c.visited for c in found) if visiting else (),
             model_stimuli=alone,
             degree=ready.degree[place],
         )
