@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from affectome._tables import cut_short
 from affectome.errors import InputError
+from affectome.neural.encoding._masks import checked_mask, checked_regions
 from affectome.neural.encoding._result import Encoding
 from affectome.neural.recordings import Recording, SurfaceMesh, VolumeGrid
 
@@ -121,14 +122,8 @@ def component_maps(
     ([[0.25, -0.5, 1.0]], -0.125)
     """
     kept = kept_voxels(encoding, recording, mask)
-    regions = recording.rois if rois is None else rois
-    wrong = [name for name, roi in regions.items() if np.shape(roi) != kept.shape or roi.dtype != np.bool_]
-    if wrong:
-        raise InputError(
-            f"the regions {cut_short(wrong)} are no masks over {len(kept)} voxels",
-            source=recording.source or recording.subject,
-            remedy="give one bool per voxel",
-        )
+    source = recording.source or recording.subject
+    regions = checked_regions(recording.rois if rois is None else rois, len(kept), source=source)
     given = encoding.weights.astype(np.float64)
     scale = np.abs(given[:, kept]).max(axis=1)
     silent_ones = [name for name, largest in zip(encoding.features, scale, strict=True) if largest == 0]
@@ -169,15 +164,7 @@ def kept_voxels(encoding: Encoding, recording: Recording, mask: NDArray[np.bool_
             remedy="give the recording that was encoded",
         )
     kept: NDArray[np.bool_] = np.isfinite(encoding.r) & np.isfinite(encoding.weights).all(axis=0)
-    if mask is not None:
-        chosen = np.asarray(mask)
-        if chosen.dtype != np.bool_ or chosen.shape != (n_voxels,):
-            raise InputError(
-                f"the mask has the type {chosen.dtype} and the shape {chosen.shape}",
-                source=recording.source or recording.subject,
-                remedy=f"give one bool for each of the {n_voxels} voxels",
-            )
-        kept &= chosen
+    kept &= checked_mask(mask, n_voxels, source=recording.source or recording.subject)
     if not kept.any():
         raise InputError(
             "no voxel is left to map",

@@ -13,6 +13,7 @@ from scipy import stats
 from affectome._progress import Progress, silent
 from affectome._resampling import check_level, false_discovery_rate
 from affectome.errors import InputError
+from affectome.neural.encoding._masks import checked_mask
 from affectome.neural.encoding._result import Encoding
 from affectome.neural.encoding._run_correlations import centre_folds, run_correlations
 from affectome.neural.encoding._run_sums import (
@@ -258,12 +259,7 @@ def winner_map(encodings: Sequence[Encoding], *, mask: NDArray[np.bool_] | None 
             )
         check_same_trials(encodings[0], other)
     r = np.stack([encoding.r for encoding in encodings])
-    allowed = np.ones(r.shape[1], np.bool_) if mask is None else np.asarray(mask)
-    if allowed.dtype != np.bool_ or allowed.shape != (r.shape[1],):
-        raise InputError(
-            f"the mask has the type {allowed.dtype} and the shape {allowed.shape}",
-            remedy=f"give one bool for each of the {r.shape[1]} voxels",
-        )
+    allowed = checked_mask(mask, r.shape[1])
     known = np.where(np.isnan(r), -np.inf, r)
     best, ordered = known.argmax(axis=0), np.sort(known, axis=0)
     shown = allowed & np.isfinite(ordered[-1])

@@ -12,6 +12,7 @@ from affectome._progress import Progress, silent
 from affectome._resampling import check_level, false_discovery_rate
 from affectome._tables import cut_short
 from affectome.errors import InputError
+from affectome.neural.encoding._masks import checked_regions
 from affectome.neural.encoding._paired import EncodingDifference
 from affectome.neural.encoding._result import Encoding
 from affectome.neural.encoding._run_sums import (
@@ -158,14 +159,7 @@ def named_regions(
     source = recording.source or recording.subject
     if not regions:
         raise InputError("there are no regions", source=source, remedy="give rois, or a recording that has some")
-    wrong = [name for name, roi in regions.items() if np.shape(roi) != (recording.n_voxels,) or roi.dtype != np.bool_]
-    if wrong:
-        raise InputError(
-            f"the regions {cut_short(wrong)} are no masks over {recording.n_voxels} voxels",
-            source=source,
-            remedy="give one bool per voxel",
-        )
-    return regions
+    return checked_regions(regions, recording.n_voxels, source=source)
 
 
 def region_tests(differences: Sequence[EncodingDifference]) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from scipy import sparse, stats
 
 from affectome._tables import cut_short
 from affectome.errors import InputError
+from affectome.neural.encoding._masks import checked_mask
 from affectome.neural.encoding._result import Encoding
 from affectome.neural.recordings import Recording
 
@@ -253,13 +254,7 @@ def voxel_batches(n_voxels: int, bytes_per_voxel: float, memory_gb: float, most:
 
 def region_masks(recording: Recording, mask: NDArray[np.bool_] | None) -> pd.DataFrame:
     """Which voxels each region holds, "all" first: bool, voxels × regions; voxels outside `mask` are in none."""
-    chosen = np.ones(recording.n_voxels, np.bool_) if mask is None else np.asarray(mask)
-    if chosen.dtype != np.bool_ or chosen.shape != (recording.n_voxels,):
-        raise InputError(
-            f"the mask has the type {chosen.dtype} and the shape {chosen.shape}",
-            source=recording.source or recording.subject,
-            remedy=f"give one bool for each of the {recording.n_voxels} voxels",
-        )
+    chosen = checked_mask(mask, recording.n_voxels, source=recording.source or recording.subject)
     if not chosen.any():
         raise InputError("the mask holds no voxel", source=recording.subject, remedy="give one that does")
     return pd.DataFrame({"all": chosen, **{name: roi & chosen for name, roi in recording.rois.items()}})

@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from affectome._progress import Progress, silent
 from affectome._resampling import false_discovery_rate, permutation_p, warn_of_resolution
-from affectome._tables import cut_short
 from affectome.errors import InputError
+from affectome.neural.encoding._masks import checked_regions
 from affectome.neural.encoding._permuted import ROUNDING, PermutedPart, parts
 from affectome.neural.encoding._refit import Refit
 from affectome.neural.encoding._result import Encoding
@@ -262,12 +262,7 @@ def _check(
         raise InputError(
             f"{n_permutations} permutations have no tail to fit", remedy=f'use {FEWEST} or more, or tail="empirical"'
         )
-    wrong = [name for name, roi in regions.items() if roi.shape != (recording.n_voxels,) or roi.dtype != np.bool_]
-    if wrong:
-        raise InputError(
-            f"the regions {cut_short(wrong)} are no masks over {recording.n_voxels} voxels",
-            remedy="give one bool per voxel",
-        )
+    checked_regions(regions, recording.n_voxels, source=source)
 
 
 class _Maps:
