@@ -86,7 +86,7 @@ def test_the_table_says_which_members_are_missing_on_which_side(bdpy_record, cap
     assert table.loc["mixed"].tolist() == [4, 1.0, 0.25, "PeEc, TF, TE1a", 2]
     with caplog.at_level(logging.WARNING):
         group_regions(recording, groups)
-    assert "the group MTC has 75% of its members; missing: H (right)" in caplog.text
+    assert "groups are there in part: MTC has 75% of its members (not H (right))" in caplog.text
 
 
 def test_a_mask_without_side_counts_for_both(record):

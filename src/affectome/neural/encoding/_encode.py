@@ -33,7 +33,12 @@ __all__ = ["check_memory", "check_precision", "edge_shares", "encode", "warn_of_
 
 logger = logging.getLogger(__name__)
 
-_MANY_AT_AN_EDGE = 0.01  # share of choices at an end of the grid from which on the user is told
+#: Share of choices at an end of the grid from which on the user is told, and how.
+MANY_AT_AN_EDGE = 0.01
+EDGES = (
+    "%s: the chosen alpha is the lowest of the grid (%g) in %.1f%% of voxels and folds and the highest (%g) in %.1f%%; "
+    "a voxel that the space does not predict takes the highest, else the grid is too narrow."
+)
 _BLOCK = 2**24  # responses looked at at once
 
 
@@ -296,10 +301,9 @@ def edge_shares(solution: Solution, n_alphas: int) -> tuple[float, float]:
 
 def warn_of_edges(edges: tuple[float, float], alphas: NDArray[np.float64], what: str) -> None:
     """Tell the user where the grid may be too narrow."""
-    if max(edges) >= _MANY_AT_AN_EDGE:
+    if max(edges) >= MANY_AT_AN_EDGE:
         logger.warning(
-            "%s: the chosen alpha is the lowest of the grid (%g) in %.1f%% of voxels and folds and the highest (%g) in "
-            "%.1f%%; a voxel that the space does not predict takes the highest, else the grid is too narrow.",
+            EDGES,
             what,
             alphas[0],
             100 * edges[0],

@@ -285,8 +285,10 @@ def _report(table: pd.DataFrame, recording: Recording, skip_missing: bool) -> No
         logger.warning(
             "%s: %d groups are left out, for they have no voxel here: %s.", source, len(empty), cut_short(empty)
         )
-    for group, share, missing in table.loc[table["n_voxels"] > 0, ["share", "missing"]].itertuples():
-        if share < 1:
-            logger.warning(
-                "%s: the group %s has %.0f%% of its members; missing: %s.", source, group, 100 * share, missing
-            )
+    partly = [
+        f"{group} has {100 * share:.0f}% of its members (not {cut_short(missing.split(', '), 3)})"
+        for group, share, missing in table.loc[table["n_voxels"] > 0, ["share", "missing"]].itertuples()
+        if share < 1
+    ]
+    if partly:
+        logger.warning("%s: groups are there in part: %s.", source, "; ".join(partly))
