@@ -138,8 +138,12 @@ def mantel_test(r: ArrayLike, brain: ArrayLike, models: Sequence[ModelNull]) -> 
     one another in the brain (a drift, sorted stimuli), p is too small. Permute within runs then,
     :func:`permuted_scores`; there is no closed form for that.
 
-    The null is skewed to the right for models of low rank. p below about 1e-5 is extrapolation. Where the null is
-    skewed to the left, Pearson III ends; p is then the larger one of Pearson III and normal.
+    **How near.** The null is skewed to the right for models and patterns of low rank. Against 200,000 drawn
+    permutations (60, 300 and 2,180 stimuli, models of 3 and 30 features) the distance of the distributions was below
+    .02 and p = .001 was met within a factor 1.5 while `null_skewness` was below 0.6. Above it, where patterns vary in
+    one or two directions and the model has two or three features, the tail is heavier than Pearson III: p is too small
+    by up to a factor 2 at .001. Draw permutations there (:func:`permuted_scores`). p below 1e-4 is extrapolation.
+    Where the null is skewed to the left, Pearson III ends; p is then the larger one of Pearson III and normal.
 
     References
     ----------
