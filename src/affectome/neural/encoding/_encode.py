@@ -187,9 +187,7 @@ def encode(
         alphas=grid,
         alpha=np.where(solution.constant, np.nan, grid[solution.alpha]).astype(np.float32),
         edges=edges,
-        weights=np.mean(
-            [s * spread[:, None] for s, spread in zip(solution.slopes, solution.spread, strict=True)], 0
-        ).astype(np.float32),
+        weights=_mean_weights(solution),
         models=_models(solution),
         predictions=scores.predictions,
         bands=() if bands is None else tuple(bands),
@@ -198,6 +196,17 @@ def encode(
         inner_r2=solution.inner_r2,
         n_dropped=nested.n_dropped,
     )
+
+
+def _mean_weights(solution: Solution) -> NDArray[np.float32]:
+    """Mean over outer folds of the coefficients on features of unit variance, a few voxels at a time in float64."""
+    n_outer, n_features, n_voxels = solution.slopes.shape
+    weights = np.empty((n_features, n_voxels), np.float32)
+    width = max(1, _BLOCK // (n_outer * n_features))
+    for start in range(0, n_voxels, width):
+        voxels = slice(start, start + width)
+        weights[:, voxels] = (solution.slopes[:, :, voxels] * solution.spread[:, :, None]).mean(axis=0)
+    return weights
 
 
 def _models(solution: Solution) -> tuple[FoldModel, ...]:
