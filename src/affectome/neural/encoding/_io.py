@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -38,7 +39,7 @@ def write_encoding(path: str | os.PathLike[str], encoding: Encoding) -> Path:
         raise InputError(f"has the extension '{target.suffix}'", source=target, remedy="use .npz")
     held = {item.name: getattr(encoding, item.name) for item in fields(Encoding)}
     models, _ = held.pop("models"), held.pop("predictions")
-    arrays = {name: value for name, value in held.items() if isinstance(value, np.ndarray)}
+    arrays: dict[str, Any] = {name: value for name, value in held.items() if isinstance(value, np.ndarray)}
     facts = {name: value for name, value in held.items() if isinstance(value, str | tuple)}
     for part in fields(FoldModel):
         parts = [getattr(model, part.name) for model in models]
@@ -61,13 +62,15 @@ def read_encoding(path: str | os.PathLike[str]) -> Encoding:
     source = Path(path)
     try:
         with open(source, "rb") as handle, np.load(handle, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files if name != "facts"}
+            arrays: dict[str, Any] = {name: stored[name] for name in stored.files if name != "facts"}
             facts = json.loads(stored["facts"].tobytes())
         check_schema(facts, source)
         del facts["affectome_schema"]
         parts = [part for part in (item.name for item in fields(FoldModel)) if f"models.{part}" in arrays]
         models = zip(*(arrays.pop(f"models.{part}") for part in parts), strict=True)
-        lists = {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
+        lists: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()
+        }
         built = tuple(FoldModel(**dict(zip(parts, model, strict=True))) for model in models)
         return Encoding(**lists, **arrays, models=built)
     except InputError:

@@ -133,7 +133,7 @@ def timed_recording(
     for run in runs:
         series, settings = run.read(), options
         if run.slice_time_ref is not None:
-            settings = EstimateOptions(**{"slice_time_ref": run.slice_time_ref, **options})  # type: ignore[typeddict-item]
+            settings = EstimateOptions(**{"slice_time_ref": run.slice_time_ref, **options})
         if len(series) < 2:
             raise InputError(
                 f"holds {len(series)} volumes, which are no series", source=run.name, remedy="leave it out"
@@ -189,11 +189,14 @@ def varies(series: NDArray[np.float32]) -> NDArray[np.bool_]:
     return np.asarray(np.isfinite(low) & np.isfinite(high) & (high > low))
 
 
+_TIMING = ("delay", "window", "slice_time_ref")
+
+
 def _held(run: TimedRun, n_scans: int, cut_off: CutOff, options: EstimateOptions) -> pd.DataFrame:
     """Events of the run without those beyond its ends, where they are to be dropped."""
     if cut_off == "refuse":
         return run.events
-    timing = {name: options[name] for name in ("delay", "window", "slice_time_ref") if name in options}  # type: ignore[literal-required]
+    timing: dict[str, Any] = {name: value for name, value in options.items() if name in _TIMING}
     outside = trials_outside(run.events, n_scans, tr=run.tr, **timing)
     if outside.all():
         raise InputError("the run ends before its first trial", source=run.name, remedy="leave this run out")
