@@ -154,7 +154,8 @@ def test_prevalence_counts_people_in_each_direction_at_half_the_level():
     expected = prevalence(4, 5, alpha=0.025)
     assert found.loc[("TPJ", "llm"), "above_bound"] == pytest.approx(float(expected.bound))
     assert found.loc[("TPJ", "llm"), "p_above"] == pytest.approx(stats.binom.sf(3, 5, 0.025))
-    np.testing.assert_allclose(found["q_above"], false_discovery_rate(found["p_above"]))
+    both = false_discovery_rate([found["p_above"], found["p_below"]])
+    np.testing.assert_allclose(found[["q_above", "q_below"]].T, both)
     assert found.loc[("TPJ", "category"), "above_bound"] == pytest.approx(0.597, abs=1e-3)
 
 
@@ -274,7 +275,7 @@ def test_below_is_above_with_the_spaces_exchanged():
         np.testing.assert_array_equal(found[name.format("below")], mirrored[name.format("above")])
         np.testing.assert_array_equal(found[name.format("above")], mirrored[name.format("below")])
     assert found["p_below"].to_numpy() == pytest.approx(stats.binom.sf(3, 5, 0.025))
-    np.testing.assert_allclose(found["q_below"], false_discovery_rate(found["p_below"]))
+    np.testing.assert_allclose(found["q_below"], false_discovery_rate([found["p_above"], found["p_below"]])[1])
 
 
 def test_the_difference_of_people_who_were_tested_is_that_of_their_tests():

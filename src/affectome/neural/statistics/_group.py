@@ -126,7 +126,7 @@ def compare_group(
     noncentral t, and speaks of the dz of the population. Intervals of means are t intervals over people.
 
     **Correction.** Benjamini-Hochberg over all regions and other spaces that are compared, for each kind of p by
-    itself; `q_nobody` over all regions and spaces.
+    itself, `q_above` and `q_below` over both directions together; `q_nobody` over all regions and spaces.
 
     A person whose region is undefined (NaN) in a space is left out of that region and pair; a region that nobody has
     is NaN.
@@ -332,8 +332,9 @@ def _prevalences(
         columns |= {
             side: found["most_likely"], f"{side}_low": found["low"], f"{side}_high": found["high"],
             f"{side}_bound": found["bound"], f"{side}_majority": found["majority"],
-            f"p_{side}": found["p_nobody"], f"q_{side}": false_discovery_rate(found["p_nobody"]),
+            f"p_{side}": found["p_nobody"],
         }  # fmt: skip
+    columns["q_above"], columns["q_below"] = false_discovery_rate([columns["p_above"], columns["p_below"]])
     return columns
 
 
