@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from affectome._resampling import check_level, false_discovery_rate
 from affectome._tables import cut_short
@@ -16,6 +16,7 @@ from affectome.neural.searchlight._pearson import PearsonSums
 __all__ = [
     "JackknifedScores",
     "ScoreDifferences",
+    "influence_of_correlations",
     "jackknife",
     "jackknife_covariance",
     "partial_influence",
@@ -143,7 +144,7 @@ def jackknife(
         )
     n_models, m = len(sums.models), 2.0 * sums.n_pairs
     model_products = sums.model_stimuli.products
-    model_r, between = _influence_of_r(model_products, model_products, m)
+    model_r, between = influence_of_correlations(model_products, m)
     sets = _control_sets(sums.models, controls or {})
     scores = np.full((len(sums), n_models), np.nan)
     covariances = np.full((len(sums), n_models, n_models), np.nan)
@@ -170,10 +171,24 @@ def _influence(products: Floats, first: Floats, second: Floats, m: float) -> tup
     return r, influence
 
 
-def _influence_of_r(products: Floats, among: Floats, m: float) -> tuple[Floats, Floats]:
-    """Correlations of the models with each other (n_models, n_models), and influences (n_models, n_models, n)."""
-    own = np.einsum("ssi->si", among)
-    return _influence(products, own[:, None], own[None], m)
+def influence_of_correlations(products: Floats, m: float) -> tuple[Floats, Floats]:
+    """Correlations of several geometries with each other, and the influences of the stimuli on them.
+
+    Parameters
+    ----------
+    products : array of shape (n_geometries, n_geometries, n)
+        ``sum_j g_ij h_ij`` of geometries of mean 0, per stimulus, over the pairs that count.
+    m
+        Ordered pairs that count.
+
+    Returns
+    -------
+    r : array of shape (n_geometries, n_geometries)
+    influence : array of shape (n_geometries, n_geometries, n)
+    """
+    own = np.einsum("ssi->si", products)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return _influence(products, own[:, None], own[None], m)
 
 
 def _control_sets(models: Sequence[str], controls: Mapping[str, Sequence[str]]) -> dict[int, list[int]]:
@@ -326,7 +341,7 @@ def score_differences(
     )  # fmt: skip
 
 
-def _places(models: Sequence[str], pairs: Sequence[tuple[str, str]]) -> tuple[ArrayLike, ArrayLike]:
+def _places(models: Sequence[str], pairs: Sequence[tuple[str, str]]) -> tuple[list[int], list[int]]:
     for pair in pairs:
         for name in pair:
             if name not in models:

@@ -105,7 +105,8 @@ class RunBlocks:
     def products(left: Array, right: Array) -> Array:
         """Dot products of rows within runs, of two gathered arrays (n_runs, longest, k)."""
         if left.shape[1] == 1:  # a stimulus with itself
-            return np.einsum("rik,rik->ri", left, right)[:, :, None]
+            itself: Array = np.einsum("rik,rik->ri", left, right)[:, :, None]
+            return itself
         product: Array = np.matmul(left, right.transpose(0, 2, 1))
         return product
 
@@ -191,7 +192,7 @@ def centred_pair_sums(
     n, kind = len(about), about.dtype
     u = np.asarray(effect, np.float64)
     signed = np.ones(about.shape[1]) if signs is None else np.asarray(signs, np.float64)
-    gram = (about.T @ about if gram is None else gram).astype(np.float64)
+    squares: Floats = (about.T @ about if gram is None else gram).astype(np.float64)
     pulled = (about.T @ u.astype(kind)).astype(np.float64)
     in_run = blocks.gather(about)
     within = blocks.products(_times(in_run, signs), in_run)
@@ -202,7 +203,7 @@ def centred_pair_sums(
     d = constant - c
     within -= kind.type(c) * blocks.both
 
-    stretched = about @ (signed[:, None] * gram * signed).astype(kind)  # rows of f S f'f S
+    stretched = about @ (signed[:, None] * squares * signed).astype(kind)  # rows of f S f'f S
     squared = blocks.products(blocks.gather(stretched), in_run)  # pairs within runs of L^2
     shifted = blocks.gather((u + d).astype(kind))
     squared += blocks.pairs(about @ (signed * pulled).astype(kind))
@@ -212,7 +213,7 @@ def centred_pair_sums(
     diagonal = blocks.scatter(np.diagonal(squared, axis1=1, axis2=2))
     square_row: Floats = diagonal - blocks.scatter(np.einsum("rij,rij->ri", within, within))
 
-    whole = _core_product(gram, pulled, u, signed, d, n)
+    whole = _core_product(squares, pulled, u, signed, d, n)
     triangle = float(((whole @ whole) * whole.T).sum()) - 3 * _dot(squared, within)
     triangle += 2 * _dot(blocks.products(within, within), within)
     pull = (about.T @ row.astype(kind)).astype(np.float64)

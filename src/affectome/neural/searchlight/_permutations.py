@@ -181,7 +181,7 @@ def permuted_scores(
     if not centres or not models:
         raise InputError("there is no centre or no model to score", remedy="give at least one of each")
     orders = np.vstack([np.arange(blocks.n, dtype=permutations.orders.dtype), permutations.orders])
-    dense = any(one.factors is None for one in [*centres, *models])
+    dense = any(centre.factors is None for centre in centres) or any(model.factors is None for model in models)
     form = _by_pairs if dense or blocks.n <= _PAIRS_UP_TO else _by_products
     scores = form(centres, models, blocks, orders)  # (1 + n_permutations, n_centres, n_models)
     observed, null = scores[0].astype(np.float64), scores[1:]
@@ -240,7 +240,8 @@ def _unit_pairs(values: Floats) -> NDArray[np.float32]:
     """Standardised values over their number, so that a product with standardised values is r."""
     about = values - values.mean()
     with np.errstate(invalid="ignore", divide="ignore"):
-        return (about / (about.std() * len(values))).astype(np.float32)
+        unit: NDArray[np.float32] = (about / (about.std() * len(values))).astype(np.float32)
+    return unit
 
 
 def _by_products(
