@@ -77,8 +77,10 @@ from affectome.neural.searchlight import (
     model_geometry,
     parcel_neighbourhoods,
     patterns,
+    read_searchlight,
     searchlight,
     sphere_neighbourhoods,
+    write_searchlight,
 )
 from affectome.neural.statistics import (
     BlockPermutations,
@@ -185,6 +187,7 @@ __all__ = [
     "read_recording",
     "read_region_groups",
     "read_regions",
+    "read_searchlight",
     "region_scores",
     "region_tests",
     "regions_from_image",
@@ -200,4 +203,5 @@ __all__ = [
     "write_bdpy",
     "write_encoding",
     "write_map",
+    "write_searchlight",
 ]

@@ -16,8 +16,10 @@ from affectome.neural import (
     model_geometry,
     parcel_neighbourhoods,
     patterns,
+    read_searchlight,
     searchlight,
     sphere_neighbourhoods,
+    write_searchlight,
 )
 from affectome.neural.searchlight import _chunks
 
@@ -320,6 +322,63 @@ def test_tables_and_maps_name_what_they_hold(recording, spaces):
         found.of_space("llm")
 
 
+def test_regression_and_partial_correlation_are_those_of_the_pairs_written_out(recording, spaces):
+    three = spaces | {"visual": planted(9, 6)}
+    parcels = parcel_neighbourhoods({"a": np.arange(392) < 60, "b": np.arange(392) >= 300})
+    left, right = np.triu_indices(48, 1)
+    run = recording.trials["run"].to_numpy()
+    kept = run[left] != run[right]
+    for statistic, scaled in (("pearson", stats.zscore), ("spearman", lambda x: stats.zscore(stats.rankdata(x)))):
+        found = searchlight(recording, three, parcels, statistic=statistic, test="none")
+        x = np.column_stack([scaled(-pdist(space.to_numpy(float), "correlation")[kept]) for space in three.values()])
+        regressed, partial = found.regression(), found.partial(["visual"])
+        for k, inside in enumerate(parcels):
+            y = scaled(-pdist(recording.responses[:, inside].astype(float), "correlation")[kept])
+            beta, rest = np.linalg.lstsq(x, y)[:2]
+            np.testing.assert_allclose(regressed.beta[k], beta, atol=2e-4)
+            np.testing.assert_allclose(regressed.r2[k], 1 - rest[0] / len(y), atol=2e-4)
+            clean = [v - v @ x[:, 2] / len(y) * x[:, 2] for v in (y, x[:, 0], x[:, 1])]
+            expected = [np.corrcoef(clean[0], other)[0, 1] for other in clean[1:]]
+            np.testing.assert_allclose(partial.iloc[k][["mllm", "human"]], expected, atol=2e-4)
+
+
+def test_kendall_is_that_of_all_pairs(recording, spaces):
+    few = recording.select_trials(np.arange(0, 48, 3))
+    parcels = parcel_neighbourhoods({"a": np.arange(392) < 60, "b": np.arange(392) >= 300})
+    found = searchlight(few, spaces, parcels, statistic="kendall", test="none")
+    left, right = np.triu_indices(16, 1)
+    run = few.trials["run"].to_numpy()
+    kept = run[left] != run[right]
+    for k, inside in enumerate(parcels):
+        brain = pdist(few.responses[:, inside].astype(float), "correlation")[kept]
+        for m, space in enumerate(spaces.values()):
+            model = pdist(space.iloc[::3].to_numpy(float), "correlation")[kept]
+            assert found.r[k, m] == pytest.approx(stats.kendalltau(brain, model).statistic, abs=1e-12)  # without ties
+    with pytest.raises(InputError, match="tau-a is no correlation"):
+        found.regression()
+
+
+def test_what_was_found_is_read_as_it_was_written(recording, spaces, spheres, tmp_path):
+    rois = parcel_neighbourhoods({"a": np.arange(392) < 30, "b": np.arange(392) > 350})
+    for around, options in ((spheres, {"differences": [("mllm", "human")]}), (rois, {"test": "drawn", "seed": 0})):
+        found = searchlight(recording, spaces, around, **options)
+        read = read_searchlight(write_searchlight(tmp_path / "rsa.npz", found))
+        for part in fields(found):
+            if part.name != "neighbourhoods":
+                np.testing.assert_array_equal(getattr(read, part.name), getattr(found, part.name), err_msg=part.name)
+        for part in fields(around):
+            np.testing.assert_array_equal(getattr(read.neighbourhoods, part.name), getattr(around, part.name))
+        pd.testing.assert_frame_equal(read.table(), found.table())
+        pd.testing.assert_frame_equal(read.difference_table(), found.difference_table())
+    with pytest.raises(InputError, match=r"use \.npz"):
+        write_searchlight(tmp_path / "rsa.csv", found)
+    with pytest.raises(InputError, match="no such file"):
+        read_searchlight(tmp_path / "absent.npz")
+    np.savez(tmp_path / "other.npz", a=np.zeros(3))
+    with pytest.raises(InputError, match="is not whole"):
+        read_searchlight(tmp_path / "other.npz")
+
+
 def test_spaces_meet_the_recording_in_the_stimuli_all_have(recording, spaces, caplog):
     parcels = parcel_neighbourhoods({"a": np.arange(392) < 60})
     some = {"mllm": spaces["mllm"].iloc[4:], "human": spaces["human"].iloc[:44]}
@@ -378,4 +437,5 @@ def test_what_cannot_be_asked_is_refused_in_a_sentence(recording, spaces, sphere
         seed=0,
     )
     empty = Neighbourhoods(np.zeros(1, np.int64), np.empty(0, np.int32))
+    refused("known for tau-a", recording, spaces, spheres, statistic="kendall")
     refused("there are no centres", recording, spaces, empty)

@@ -2,6 +2,7 @@
 
 from affectome.neural.searchlight._geodesic import disc_neighbourhoods
 from affectome.neural.searchlight._inputs import ModelGeometry, Neighbourhoods, Patterns
+from affectome.neural.searchlight._io import read_searchlight, write_searchlight
 from affectome.neural.searchlight._models import dense_geometry, model_geometry
 from affectome.neural.searchlight._neighbourhoods import parcel_neighbourhoods, sphere_neighbourhoods
 from affectome.neural.searchlight._patterns import patterns
@@ -18,6 +19,8 @@ __all__ = [
     "model_geometry",
     "parcel_neighbourhoods",
     "patterns",
+    "read_searchlight",
     "searchlight",
     "sphere_neighbourhoods",
+    "write_searchlight",
 ]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BrainMetric", "ModelGeometry", "ModelMetric", "Neighbourhoods", "Patterns"]
+__all__ = ["BrainMetric", "Correlations", "ModelGeometry", "ModelMetric", "Neighbourhoods", "Patterns"]
 
 ModelMetric = Literal["correlation", "cosine", "dot", "euclidean", "sqeuclidean"]
 BrainMetric = Literal["correlation", "cosine", "euclidean", "sqeuclidean"]
@@ -101,3 +101,23 @@ class ModelGeometry:
     factors: NDArray[np.float64] | None = None
     signs: NDArray[np.float64] | None = None
     dense: NDArray[np.float32] | None = None
+
+
+class Correlations(Protocol):
+    """Correlations over the same pairs of stimuli: of every centre with every model, and of the models."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names."""
+
+    @property
+    def n_pairs(self) -> int:
+        """Pairs of stimuli that count."""
+
+    @property
+    def r(self) -> NDArray[np.float64]:
+        """(n_centres, n_models)."""
+
+    @property
+    def model_r(self) -> NDArray[np.float64]:
+        """(n_models, n_models)."""

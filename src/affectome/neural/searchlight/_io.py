@@ -7,6 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -17,8 +18,9 @@ from numpy.typing import NDArray
 from affectome._files import SCHEMA, atomic_path, check_schema, unreadable
 from affectome.errors import InputError
 from affectome.neural.searchlight._inputs import Neighbourhoods
+from affectome.neural.searchlight._result import Searchlight
 
-__all__ = ["cached", "content_key", "read_arrays_file", "write_arrays_file"]
+__all__ = ["cached", "content_key", "read_arrays_file", "read_searchlight", "write_arrays_file", "write_searchlight"]
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +67,53 @@ def _neighbourhoods(arrays: Arrays, facts: Mapping[str, Any]) -> Neighbourhoods:
         unit=facts["unit"],
         n_left_out=int(facts["n_left_out"]),
     )
+
+
+def write_searchlight(path: str | os.PathLike[str], found: Searchlight) -> Path:
+    """Write what a searchlight found, with its neighbourhoods.
+
+    Parameters
+    ----------
+    path
+        A ``.npz`` file.
+    found : Searchlight
+
+    Raises
+    ------
+    InputError
+        Where the extension is another.
+    EnvironmentFailure
+        When the file cannot be written; nothing is left of it.
+    """
+    held = {item.name: getattr(found, item.name) for item in fields(Searchlight) if item.name != "neighbourhoods"}
+    around = found.neighbourhoods
+    parts = {f"neighbourhoods.{item.name}": getattr(around, item.name) for item in fields(Neighbourhoods)}
+    known = {name: value for name, value in {**held, **parts}.items() if value is not None}
+    arrays = {name: value for name, value in known.items() if isinstance(value, np.ndarray)}
+    return write_arrays_file(path, arrays, {name: value for name, value in known.items() if name not in arrays})
+
+
+def read_searchlight(path: str | os.PathLike[str]) -> Searchlight:
+    """Read what :func:`write_searchlight` wrote.
+
+    Raises
+    ------
+    InputError
+        When there is no such file, it is cut short or something else, or a newer affectome wrote it.
+    """
+    arrays, facts = read_arrays_file(path)
+    parts: dict[str, Any] = {name: _tuples(value) for name, value in {**arrays, **facts}.items()}
+    prefix = "neighbourhoods."
+    around = {name.removeprefix(prefix): parts.pop(name) for name in list(parts) if name.startswith(prefix)}
+    try:
+        return Searchlight(neighbourhoods=Neighbourhoods(**around), **parts)
+    except TypeError as error:
+        raise InputError("is no searchlight", source=path, remedy="give a file of write_searchlight") from error
+
+
+def _tuples(value: Any) -> Any:
+    """JSON's lists as the tuples they were."""
+    return tuple(_tuples(part) for part in value) if isinstance(value, list) else value
 
 
 def write_arrays_file(path: str | os.PathLike[str], arrays: Arrays, facts: Mapping[str, Any]) -> Path:

@@ -1,4 +1,4 @@
-"""Spearman searchlights in chunks, and their ranks as permutations see them."""
+"""Spearman and Kendall searchlights in chunks, and ranks as permutations see them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from affectome.neural.searchlight._chunks import CHUNK, Arrays
 from affectome.neural.searchlight._inputs import ModelGeometry, Neighbourhoods, Patterns
+from affectome.neural.searchlight._kendall import KendallScorer, PreparedKendall, tau_a
 from affectome.neural.searchlight._mantel import ModelNull
 from affectome.neural.searchlight._moments3 import SUMS, RunBlocks, dense_pair_sums
 from affectome.neural.searchlight._permutations import CentreGeometry
 from affectome.neural.searchlight._scorers import Asked, brain_geometry, drawn_scores, pair_sums
 from affectome.neural.searchlight._spearman import PreparedSpearman, SpearmanScorer
 
-__all__ = ["SpearmanChunks", "rank_nulls"]
+__all__ = ["KendallChunks", "SpearmanChunks", "rank_nulls"]
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -78,6 +79,33 @@ class SpearmanChunks:
         geometry = brain_geometry(responses, voxels, self.asked.metric)
         signs = geometry.signs
         return CentreGeometry(dense=_ranks(_similarities(geometry.factors, signs, geometry.dense), self.asked.blocks))
+
+
+class KendallChunks:
+    """Kendall's tau-a, of few stimuli."""
+
+    def __init__(self, asked: Asked, patterns: Patterns) -> None:
+        scorer = KendallScorer(metric=asked.metric)
+        made = scorer.prepare(asked.models, patterns)
+        nothing = np.empty((len(patterns.ids), 0), np.float32)
+        self._prepared = PreparedKendall(scorer, nothing, made.pairs, made.names, made.keys)
+
+    @property
+    def model_r(self) -> Floats:
+        """Tau-a of the spaces with one another, (n_spaces, n_spaces); below 1 with itself where a space ties pairs."""
+        return np.array([[tau_a(one, other) for other in self._prepared.keys] for one in self._prepared.keys])
+
+    def shared_bytes(self) -> int:
+        """Orders of the spaces."""
+        return self._prepared.keys.nbytes
+
+    def working_bytes(self, largest: int) -> int:
+        """Similarities of a centre, and how often their orders agree."""
+        return 100 * self._prepared.pairs.n_pairs + 60 * len(self._prepared.responses) * largest
+
+    def score(self, responses: Singles, neighbourhoods: Neighbourhoods) -> Arrays:
+        """Scores alone: no test is known."""
+        return {"r": replace(self._prepared, responses=responses).score(neighbourhoods).tau}
 
 
 def rank_nulls(asked: Asked) -> list[ModelNull]:

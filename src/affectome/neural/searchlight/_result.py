@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,7 @@ from affectome._resampling import false_discovery_rate
 from affectome._tables import cut_short
 from affectome.errors import InputError
 from affectome.neural.searchlight._inputs import Neighbourhoods
+from affectome.neural.searchlight._regression import RegressionRSA, partial_rsa, regression_rsa
 
 __all__ = ["Searchlight"]
 
@@ -60,14 +63,6 @@ class Searchlight:
         that both are equally related to the brain there.
     level : float
         Coverage of the intervals.
-    partial : float64 array of shape (n_centres, n_spaces) or None
-        Correlation with a space, given all others.
-    weights : float64 array of shape (n_centres, n_spaces) or None
-        Of the standardised similarities of all spaces in one regression.
-    unique : float64 array of shape (n_centres, n_spaces) or None
-        R2 that is lost without the space.
-    r2 : float64 array of shape (n_centres,) or None
-        Of all spaces together.
     bound : float64 array of shape (n_centres, n_spaces) or None
         No further is a Spearman r from that of sorted similarities.
     test : "closed", "drawn" or "none"
@@ -103,10 +98,6 @@ class Searchlight:
     difference_high: Floats | None = None
     difference_p: Floats | None = None
     level: float = 0.95
-    partial: Floats | None = None
-    weights: Floats | None = None
-    unique: Floats | None = None
-    r2: Floats | None = None
     bound: Floats | None = None
     test: str = "none"
     n_permutations: int = 0
@@ -129,11 +120,21 @@ class Searchlight:
         """Benjamini-Hochberg over the centres, in each pair of spaces by itself."""
         return None if self.difference_p is None else _over_centres(self.difference_p)
 
+    def regression(self, spaces: Sequence[str] | None = None) -> RegressionRSA:
+        """Multiple regression of similarities of patterns (or their ranks) on those of these spaces, by default all.
+
+        See :func:`regression_rsa`. It needs no other pass, for the correlations say all.
+        """
+        return regression_rsa(self._correlations(), spaces)
+
+    def partial(self, given: Sequence[str]) -> pd.DataFrame:
+        """Partial correlation with every other space, these given; centres × spaces. See :func:`partial_rsa`."""
+        return partial_rsa(self._correlations(), given=given)
+
     def table(self) -> pd.DataFrame:
         """One row per centre and space: ``centre`` (or ``parcel``), ``space``, ``n_voxels``, ``r``, and what is known.
 
-        Further columns, where they were asked for: ``p``, ``q``, ``p_family``, ``se``, ``low``, ``high``, ``partial``,
-        ``weight``, ``unique``, ``r2``, ``bound``.
+        Further columns, where they were asked for: ``p``, ``q``, ``p_family``, ``se``, ``low``, ``high``, ``bound``.
         """
         n_centres, n_spaces = self.r.shape
         known = {
@@ -144,10 +145,6 @@ class Searchlight:
             "se": self.se,
             "low": self.low,
             "high": self.high,
-            "partial": self.partial,
-            "weight": self.weights,
-            "unique": self.unique,
-            "r2": None if self.r2 is None else np.repeat(self.r2, n_spaces),
             "bound": self.bound,
         }
         label, centres = self._centres()
@@ -215,11 +212,25 @@ class Searchlight:
             raise InputError(f"there is no space '{name}'", remedy=f"choose one of {cut_short(self.spaces)}")
         return self.spaces.index(name)
 
+    def _correlations(self) -> _Held:
+        if self.statistic == "kendall":
+            raise InputError("tau-a is no correlation to regress with", remedy="use pearson or spearman")
+        return _Held(self.spaces, self.n_pairs, self.r, self.space_r)
+
     def _centres(self) -> tuple[str, NDArray[np.object_] | NDArray[np.int32]]:
         held = self.neighbourhoods
         if held.names:
             return "parcel", np.array(held.names, object)
         return "centre", np.arange(len(held), dtype=np.int32) if held.centres is None else held.centres
+
+
+class _Held(NamedTuple):
+    """The correlations of a searchlight, as regressions take them."""
+
+    models: tuple[str, ...]
+    n_pairs: int
+    r: Floats
+    model_r: Floats
 
 
 def _over_centres(p: Floats) -> Floats:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -28,7 +28,7 @@ from affectome.neural.searchlight._models import model_geometry, stored_geometry
 from affectome.neural.searchlight._moments3 import RunBlocks
 from affectome.neural.searchlight._patterns import patterns
 from affectome.neural.searchlight._permutations import stimulus_permutations
-from affectome.neural.searchlight._rank_scorers import SpearmanChunks, rank_nulls
+from affectome.neural.searchlight._rank_scorers import KendallChunks, SpearmanChunks, rank_nulls
 from affectome.neural.searchlight._result import Searchlight
 from affectome.neural.searchlight._scorers import Asked, PearsonChunks
 from affectome.neural.statistics import BlockPermutations, family_wise_p
@@ -37,10 +37,15 @@ __all__ = ["searchlight"]
 
 logger = logging.getLogger(__name__)
 
-Statistic = Literal["pearson", "spearman"]
+Statistic = Literal["pearson", "spearman", "kendall"]
 Test = Literal["closed", "drawn", "none"]
 Arrays = dict[str, NDArray[Any]]
 
+_SCORERS: dict[str, Callable[[Asked, Patterns], PearsonChunks | SpearmanChunks | KendallChunks]] = {
+    "pearson": PearsonChunks,
+    "spearman": SpearmanChunks,
+    "kendall": KendallChunks,
+}
 _VERSION = 1  # raised when the same inputs would now give other chunks
 _ROUNDING = 1e-5  # of scores whose permutations are summed in float32
 _CLOSED = "The stimuli of the space are exchangeable over the whole recording (all permutations, in closed form)."
@@ -87,6 +92,7 @@ def searchlight(
         Similarity of stimuli in a space, one for all or one each (see :func:`model_geometry`).
     statistic
         ``"pearson"``: exact to 1e-6. ``"spearman"``: ranks by bins, with a bound on the error (`bound`).
+        ``"kendall"``: tau-a, of at most 100,000 pairs, with neither test nor intervals.
     brain_metric
         Similarity of patterns: ``"correlation"``, ``"cosine"``, or minus the (squared) Euclidean distance.
     within_run
@@ -173,6 +179,10 @@ def searchlight(
     (True, 0.68)
     """
     _check_choices(statistic, test, units, level)
+    if statistic == "kendall" and (test != "none" or intervals or differences):
+        raise InputError(
+            "neither a test nor an interval is known for tau-a here", remedy='use test="none" without differences'
+        )
     given, models = _matched(recording, spaces, metric)
     counted = replace(given, run=None) if within_run == "include" else given
     if within_run not in ("exclude", "include"):
@@ -188,7 +198,7 @@ def searchlight(
         jackknifed=bool(pairs) or intervals,
         groups=_groups(given, units, statistic),
     )
-    scorer = (PearsonChunks if statistic == "pearson" else SpearmanChunks)(asked, counted)
+    scorer = _SCORERS[statistic](asked, counted)
     folder = None if resume is None else Path(resume) / _key(asked, given, neighbourhoods, statistic)
     walk = Walk(n_jobs, _bytes(memory_gb), folder, progress)
     found = walk_centres(scorer, given.responses, neighbourhoods, walk)
