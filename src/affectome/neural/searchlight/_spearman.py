@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ _RESOLUTION = 2.0**30  # similarities closer than the largest / 2^30 are tied: w
 _GROUP_BYTES = 2**25  # bins of the centres that are scored together
 _MOST_TOGETHER = 4
 _ROWS = 256  # of similarities made at once where they are sorted
+_SUMS = ("square", "cube", "row_square", "square_row", "row_cube")  # of ranks, over ordered pairs
+_SECOND, _THIRD = [0, 2], [1, 3, 4]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,11 +52,11 @@ class AllowedPairs:
     @classmethod
     def between_runs(cls, n: int, run: NDArray[np.intp] | None) -> AllowedPairs:
         """Of n stimuli, without the pairs within a run; all where no runs are given."""
-        codes = np.arange(n) if run is None else np.asarray(run)
+        codes: NDArray[np.intp] = np.arange(n) if run is None else np.asarray(run)
         order = np.argsort(codes, kind="stable")
         ordered = codes[order]
         first = np.searchsorted(ordered, ordered, side="right").astype(np.int64)
-        before = np.searchsorted(ordered, ordered, side="left")
+        before = np.searchsorted(ordered, ordered, side="left").astype(np.int64)
         lengths = n - first
         n_pairs = int(lengths.sum())
         if n_pairs < 2:
@@ -63,9 +65,10 @@ class AllowedPairs:
                 source="runs",
                 remedy="give at least three stimuli in two runs, or count pairs within runs",
             )
-        return cls(order, first, np.cumsum(lengths) - lengths, (before + lengths).astype(np.float64), n_pairs)
+        degree = np.asarray(before + lengths, np.float64)
+        return cls(order, first, np.cumsum(lengths) - lengths, degree, n_pairs)
 
-    def vector(self, rows: Singles | Floats, begin: int) -> Singles | Floats:
+    def vector(self, rows: NDArray[Any], begin: int) -> NDArray[Any]:
         """The allowed pairs of the positions from `begin` on, of which `rows` (some, n) are the similarities."""
         parts = [line[self.first[begin + k] :] for k, line in enumerate(rows)]
         return np.concatenate(parts)
@@ -75,8 +78,8 @@ class AllowedPairs:
         n = len(self.first)
         left = np.repeat(np.arange(n), n - self.first)
         right = np.concatenate([np.arange(first, n) for first in self.first])
-        sums: Floats = np.bincount(left, values, n) + np.bincount(right, values, n)
-        return sums
+        sums = np.bincount(left, values, n) + np.bincount(right, values, n)
+        return np.asarray(sums, np.float64)
 
     def influence(self, values: Floats) -> Floats:
         """Derivative of the weighted mean of `values` by the weight of each position, at equal weights; (n,).
@@ -141,12 +144,12 @@ def rank_models(models: Sequence[ModelGeometry], pairs: AllowedPairs) -> RankedM
     ranks = np.empty((len(models), pairs.n_pairs), np.float32)
     variance, influence, moments = np.empty(len(models)), np.empty((len(models), n)), np.empty((len(models), 2))
     for s, model in enumerate(models):
-        own = _Ranked(_model_similarities(model, pairs))
+        own = _Ranked(model_keys(model, pairs))
         if own.variance == 0:
             raise InputError("all pairs of stimuli are equally similar", source=model.name, remedy="leave it out")
         ranks[s], variance[s] = own.u, own.variance
         influence[s] = own.influence(pairs)
-        moments[s] = _moments(own.u, pairs)
+        moments[s] = _sums(own.u, pairs)[_SECOND]
     products = np.array([[np.mean(a.astype(np.float64) * b) for b in ranks] for a in ranks])
     correlations = products / np.sqrt(np.outer(variance, variance))
     return RankedModels(tuple(m.name for m in models), pairs, ranks, variance, influence, moments, correlations)
@@ -169,11 +172,14 @@ class SpearmanScores:
     n_pairs : int
     moments : float64 array of shape (n_centres, 2)
         A2 and A3 of the ranks of the brain, as in :class:`RankedModels`.
+    third : float64 array of shape (n_centres, 3)
+        What the skewness of the permutation null needs of them and no n^3 operations: with a_ij the ranks, r_i =
+        sum_j a_ij and q_i = sum_j a_ij^2, the sums of a_ij^3, q_i r_i and r_i^3.
     products : float64 array of shape (n_centres, n_models)
         Sum over ordered pairs of the ranks of brain and model: the statistic that Mantel's mean and variance are of.
     covariances : float64 array of shape (n_centres, n_models, n_models) or None
-        Of the rho of a centre, by the infinitesimal jackknife over stimuli: the variance of rho_s is the element
-        (s, s), that of a difference (s, s) + (t, t) - 2 (s, t).
+        Of the rho of a centre, by the infinitesimal jackknife over stimuli (or runs): the variance of rho_s is the
+        element (s, s), that of a difference (s, s) + (t, t) - 2 (s, t).
     """
 
     names: tuple[str, ...]
@@ -182,6 +188,7 @@ class SpearmanScores:
     by_sorting: NDArray[np.bool_]
     n_pairs: int
     moments: Floats
+    third: Floats
     products: Floats
     covariances: Floats | None
 
@@ -241,7 +248,7 @@ class SpearmanScorer:
     >>> spheres = Neighbourhoods(np.array([0, 9]), np.arange(9, dtype=np.int32))
     >>> scores = SpearmanScorer(metric="sqeuclidean").prepare([model], patterns).score(spheres)
     >>> scores.n_pairs, scores.rho.round(3).tolist()
-    (600, [[0.341]])
+    (600, [[0.615]])
     """
 
     metric: BrainMetric = "correlation"
@@ -252,12 +259,7 @@ class SpearmanScorer:
     n_jobs: int = 1
 
     def __post_init__(self) -> None:
-        if self.metric not in get_args(BrainMetric):
-            raise InputError(
-                f"'{self.metric}' is no measure of patterns",
-                source="metric",
-                remedy=f"choose one of {', '.join(get_args(BrainMetric))}",
-            )
+        check_metric(self.metric)
         if self.method not in ("histogram", "sort"):
             raise InputError(f"'{self.method}' is unknown", source="method", remedy='choose "histogram" or "sort"')
         if not 2 <= self.bins <= MOST_BINS:
@@ -275,16 +277,8 @@ class SpearmanScorer:
         InputError
             As in :func:`rank_models`, and for responses that are NaN or infinite.
         """
-        n = len(patterns.responses)
-        broken = np.flatnonzero(~np.isfinite(patterns.responses.sum(axis=0, dtype=np.float64)))
-        if len(broken):
-            raise InputError(
-                f"responses of {len(broken)} voxels are NaN or infinite",
-                source=patterns.subject,
-                where=f"voxel {broken[0]}",
-                remedy="leave these voxels out of the mask",
-            )
-        ranked = rank_models(models, AllowedPairs.between_runs(n, patterns.run))
+        check_responses(patterns)
+        ranked = rank_models(models, AllowedPairs.between_runs(len(patterns.responses), patterns.run))
         return PreparedSpearman(self, patterns.responses, ranked)
 
 
@@ -297,11 +291,15 @@ class PreparedSpearman:
     scorer : SpearmanScorer
     responses : float32 array of shape (n, n_voxels)
     ranked : RankedModels
+    groups : intp array of shape (n,) or None
+        What is taken as independent for the covariances where that is not single stimuli, such as the run of each
+        stimulus, from 0.
     """
 
     scorer: SpearmanScorer
     responses: Singles
     ranked: RankedModels
+    groups: NDArray[np.intp] | None = None
 
     def score(self, neighbourhoods: Neighbourhoods) -> SpearmanScores:
         """Rank correlations of every neighbourhood with every space.
@@ -313,15 +311,7 @@ class PreparedSpearman:
         InputError
             For a neighbourhood without voxels, or of one voxel with ``metric="correlation"``.
         """
-        fewest = 2 if self.scorer.metric == "correlation" else 1
-        small = np.flatnonzero(neighbourhoods.sizes < fewest)
-        if len(small):
-            raise InputError(
-                f"{len(small)} neighbourhoods have fewer than {fewest} voxels",
-                source="neighbourhoods",
-                where=f"centre {small[0]}",
-                remedy="ask for a larger minimum of voxels",
-            )
+        check_sizes(neighbourhoods, self.scorer.metric)
         scores = self._by_bins(neighbourhoods) if self.scorer.method == "histogram" else self._empty(neighbourhoods)
         for centre in np.flatnonzero(scores.by_sorting).tolist():
             self._sort(neighbourhoods[centre], scores, centre)
@@ -332,10 +322,16 @@ class PreparedSpearman:
         rho, bound, products = (np.zeros((n_centres, n_models)) for _ in range(3))
         covariances = np.zeros((n_centres, n_models, n_models)) if self.scorer.jackknife else None
         every = np.ones(n_centres, bool)
-        moments = np.zeros((n_centres, 2))
+        moments, third = np.zeros((n_centres, 2)), np.zeros((n_centres, 3))
         return SpearmanScores(
-            self.ranked.names, rho, bound, every, self.ranked.pairs.n_pairs, moments, products, covariances
+            self.ranked.names, rho, bound, every, self.ranked.pairs.n_pairs, moments, third, products, covariances
         )
+
+    @property
+    def _units(self) -> NDArray[np.intp]:
+        """What each position is part of for the jackknife."""
+        order = self.ranked.pairs.order
+        return np.arange(len(order)) if self.groups is None else np.unique(self.groups[order], return_inverse=True)[1]
 
     def _by_bins(self, neighbourhoods: Neighbourhoods) -> SpearmanScores:
         import scipy.linalg  # noqa: F401  (its BLAS is what compiled products use, and must be loaded to be limited)
@@ -347,14 +343,16 @@ class PreparedSpearman:
         scores, ranked, pairs = self._empty(neighbourhoods), self.ranked, self.ranked.pairs
         kind = {"correlation": CORRELATION, "cosine": COSINE}.get(self.scorer.metric, EUCLIDEAN)
         group = int(np.clip(_GROUP_BYTES // (2 * pairs.n_pairs), 1, _MOST_TOGETHER))
-        within = np.empty(len(neighbourhoods))
+        within, sums = np.empty(len(neighbourhoods)), np.zeros((len(neighbourhoods), len(_SUMS)))
         covariances = np.zeros((0, 0, 0)) if scores.covariances is None else scores.covariances
         with kernel_threads(self.scorer.n_jobs) as threads, threadpool_limits(1, user_api="blas"):
             fill_spearman(
                 self.responses, pairs.order, neighbourhoods.voxels, neighbourhoods.starts, kind, pairs.first,
-                pairs.start, pairs.degree, ranked.ranks, ranked.variance, ranked.influence, self.scorer.bins, group,
-                threads, self.scorer.jackknife, scores.rho, within, scores.moments, covariances,
+                pairs.start, pairs.degree, self._units, ranked.ranks, ranked.variance, ranked.influence,
+                self.scorer.bins, group, threads, self.scorer.jackknife, scores.rho, within, sums, covariances,
             )  # fmt: skip
+        np.clip(scores.rho, -1, 1, out=scores.rho)
+        scores.moments[:], scores.third[:] = sums[:, _SECOND], sums[:, _THIRD]
         scores.bound[:] = np.sqrt(within)[:, None] + np.abs(scores.rho) * (1 - np.sqrt(1 - within))[:, None]
         scores.by_sorting[:] = ~(scores.bound <= self.scorer.tolerance).all(axis=1)
         _set_products(scores, ranked.variance)
@@ -362,22 +360,59 @@ class PreparedSpearman:
 
     def _sort(self, voxels: NDArray[np.int32], scores: SpearmanScores, centre: int) -> None:
         ranked, pairs = self.ranked, self.ranked.pairs
-        own = _Ranked(_brain_similarities(self.responses[np.ix_(pairs.order, voxels)], self.scorer.metric, pairs))
+        own = _Ranked(brain_keys(self.responses[:, voxels], self.scorer.metric, pairs))
         means = np.array([np.mean(own.u * theirs) for theirs in ranked.ranks])
         with np.errstate(invalid="ignore"):
-            scores.rho[centre] = means / np.sqrt(own.variance * ranked.variance)
+            scores.rho[centre] = np.clip(means / np.sqrt(own.variance * ranked.variance), -1, 1)
         scores.bound[centre] = 0.0
-        scores.moments[centre] = _moments(own.u, pairs)
+        sums = _sums(own.u, pairs)
+        scores.moments[centre], scores.third[centre] = sums[_SECOND], sums[_THIRD]
         scores.products[centre] = 2 * pairs.n_pairs * means
         if scores.covariances is not None:
             influences = _influences(own, ranked, scores.rho[centre])
-            n = influences.shape[1]
-            scores.covariances[centre] = influences @ influences.T * (n / (n - 1))
+            together = np.array([np.bincount(self._units, one) for one in influences])
+            n_units = together.shape[1]
+            scores.covariances[centre] = together @ together.T * (n_units / (n_units - 1))
 
 
 def _set_products(scores: SpearmanScores, model_variance: Floats) -> None:
     variance = scores.moments[:, :1] / (2 * scores.n_pairs)
     scores.products[:] = scores.rho * np.sqrt(variance * model_variance) * (2 * scores.n_pairs)
+
+
+def check_metric(metric: str) -> None:
+    """Raise where this measure of patterns is unknown."""
+    if metric not in get_args(BrainMetric):
+        raise InputError(
+            f"'{metric}' is no measure of patterns",
+            source="metric",
+            remedy=f"choose one of {', '.join(get_args(BrainMetric))}",
+        )
+
+
+def check_responses(patterns: Patterns) -> None:
+    """Raise where a response is no number."""
+    broken = np.flatnonzero(~np.isfinite(patterns.responses.sum(axis=0, dtype=np.float64)))
+    if len(broken):
+        raise InputError(
+            f"responses of {len(broken)} voxels are NaN or infinite",
+            source=patterns.subject,
+            where=f"voxel {broken[0]}",
+            remedy="leave these voxels out of the mask",
+        )
+
+
+def check_sizes(neighbourhoods: Neighbourhoods, metric: str) -> None:
+    """Raise where a neighbourhood is too small to have similarities."""
+    fewest = 2 if metric == "correlation" else 1
+    small = np.flatnonzero(neighbourhoods.sizes < fewest)
+    if len(small):
+        raise InputError(
+            f"{len(small)} neighbourhoods have fewer than {fewest} voxels",
+            source="neighbourhoods",
+            where=f"centre {small[0]}",
+            remedy="ask for a larger minimum of voxels",
+        )
 
 
 class _Ranked:
@@ -425,11 +460,13 @@ def _influences(own: _Ranked, ranked: RankedModels, rho: Floats) -> Floats:
     return np.array(parts)
 
 
-def _moments(u: Floats, pairs: AllowedPairs) -> Floats:
-    return np.array([2 * np.sum(u**2), np.sum(pairs.sums_of_positions(u) ** 2)])
+def _sums(u: Floats, pairs: AllowedPairs) -> Floats:
+    rows, squares = pairs.sums_of_positions(u), pairs.sums_of_positions(u**2)
+    return np.array([2 * np.sum(u**2), 2 * np.sum(u**3), rows @ rows, squares @ rows, np.sum(rows**3)])
 
 
-def _model_similarities(model: ModelGeometry, pairs: AllowedPairs) -> NDArray[np.int32] | Singles:
+def model_keys(model: ModelGeometry, pairs: AllowedPairs) -> NDArray[np.int32] | Singles:
+    """Numbers in the order of the similarities of allowed pairs in a space, equal where those are tied."""
     n = len(pairs.first)
     held = model.dense if model.factors is None else model.factors
     if held is None or len(held) != n:
@@ -445,8 +482,9 @@ def _model_similarities(model: ModelGeometry, pairs: AllowedPairs) -> NDArray[np
     return _keys(factors * signs, factors, pairs)
 
 
-def _brain_similarities(patterns: Singles, metric: str, pairs: AllowedPairs) -> NDArray[np.int32]:
-    rows = patterns.astype(np.float64)
+def brain_keys(patterns: Singles, metric: BrainMetric, pairs: AllowedPairs) -> NDArray[np.int32]:
+    """The same of patterns (n, V); "euclidean" and "sqeuclidean" give the same."""
+    rows = patterns[pairs.order].astype(np.float64)
     if metric in ("correlation", "cosine"):
         largest = np.abs(rows).max(axis=1)
         if metric == "correlation":
@@ -466,6 +504,7 @@ def _keys(left: Floats, right: Floats, pairs: AllowedPairs, offsets: Floats | No
     for begin in range(0, len(left), _ROWS):
         block = slice(begin, begin + _ROWS)
         parts.append(pairs.vector(left[block] @ right.T - off[block, None] - off, begin))
-    similarities = np.concatenate(parts)
+    similarities: Floats = np.concatenate(parts)
     scale = float(np.abs(similarities).max()) or 1.0
-    return np.rint(similarities * (_RESOLUTION / scale)).astype(np.int32)
+    keys: NDArray[np.int32] = np.rint(similarities * (_RESOLUTION / scale)).astype(np.int32)
+    return keys

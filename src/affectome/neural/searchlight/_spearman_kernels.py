@@ -19,7 +19,7 @@ from affectome._numba import kernel
 _ROWS = 128  # stimuli of a block of similarities: for 2,180 stimuli 1.1 MB of float32
 _PILOT = 64  # stimuli whose similarities say where the bins go
 _WIDEN = 1.75  # the 1% and 99% quantiles of the pilot are this much farther out: 4 s.d. of a normal distribution
-_MODEL_BINS = 65536  # of model ranks, in the jackknife
+_COARSE_BITS = 12  # the jackknife sums what lies above a pair in so many bins that its tables stay in the cache
 
 CORRELATION, COSINE, EUCLIDEAN = 0, 1, 2
 
@@ -120,38 +120,47 @@ def _fill_bins(rows, offsets, first, start, low, scale, tile, codes, counts):  #
 
 @kernel(exact=True)
 def _fill_ranks_of_bins(counts, n_pairs, ranks):  # type: ignore[no-untyped-def]
-    """Mid-rank of each bin about 0, in units of the number of pairs; their variance, and F, come back.
+    """Mid-rank of each bin about 0, in units of the number of pairs; their variance, mean cube, and F, come back.
 
     F = sum_b (c_b^3 - c_b) / (P^3 - P): the largest share of the variance of the ranks that can lie within bins.
     """
-    below, within, squares = 0, 0.0, 0.0
+    below, within, squares, cubes = 0, 0.0, 0.0, 0.0
     for b in range(len(counts)):
         count = np.int64(counts[b])
         rank = (below + count / 2) / n_pairs - 0.5
         ranks[b] = rank
         squares += count * rank * rank
+        cubes += count * rank * rank * rank
         within += np.float64(count) * (np.float64(count) ** 2 - 1)
         below += count
     whole = np.float64(n_pairs) * (np.float64(n_pairs) ** 2 - 1)
-    return squares / n_pairs, within / whole if whole > 0 else 0.0
+    return squares / n_pairs, cubes / n_pairs, within / whole if whole > 0 else 0.0
 
 
 @kernel()
-def _add_pairs(codes, ranks, model, line, rows, products):  # type: ignore[no-untyped-def]
-    """Pairs of one stimulus: the sum of their brain ranks comes back; `rows` and `products` grow."""
-    total = np.float32(0.0)
-    for j in range(len(codes)):
-        line[j] = ranks[codes[j]]
-    for j in range(len(codes)):
+def _add_pairs(codes, ranks, model, begin, line, rows, squares, products):  # type: ignore[no-untyped-def]
+    """Pairs of one stimulus, from `begin` on: `rows`, `squares` (of its partners) and `products` grow.
+
+    The sum of its ranks, and of their squares, come back.
+    """
+    count = len(rows)
+    of_pairs = codes[begin : begin + count]
+    for j in range(count):
+        line[j] = ranks[of_pairs[j]]
+    total, square = np.float32(0.0), np.float32(0.0)
+    for j in range(count):
         total += line[j]
+        square += line[j] * line[j]
+    for j in range(count):
         rows[j] += line[j]
+        squares[j] += line[j] * line[j]
     for s in range(len(products)):
-        theirs = model[s]
+        theirs = model[s, begin : begin + count]
         product = np.float32(0.0)
-        for j in range(len(codes)):
+        for j in range(count):
             product += line[j] * theirs[j]
         products[s] += product
-    return total
+    return total, square
 
 
 @kernel()
@@ -166,25 +175,30 @@ def _fill_above(sums, n_pairs, table):  # type: ignore[no-untyped-def]
 
 
 @kernel()
+def _shift_to_coarse(bins):  # type: ignore[no-untyped-def]
+    """Bits that the number of a bin loses to be one of at most 2^_COARSE_BITS."""
+    shift = 0
+    while (bins - 1) >> (shift + _COARSE_BITS) > 0:
+        shift += 1
+    return shift
+
+
+@kernel()
 def _own_influence(codes, ranks, first, start, degree, variance, influence):  # type: ignore[no-untyped-def]
     """Derivative of the logarithm of the variance of the ranks of the brain by the weight of each stimulus."""
-    n, n_pairs = len(first), len(codes)
-    sums, above = np.zeros(len(ranks)), np.empty(len(ranks), np.float32)
+    n, n_pairs, shift = len(first), len(codes), _shift_to_coarse(len(ranks))
+    sums, above = np.zeros(1 << _COARSE_BITS), np.empty(1 << _COARSE_BITS, np.float32)
     for p in range(n_pairs):
-        sums[codes[p]] += ranks[codes[p]]
+        sums[codes[p] >> shift] += ranks[codes[p]]
     _fill_above(sums, n_pairs, above)
-    for b in range(len(ranks)):
-        above[b] = ranks[b] * ranks[b] + 2 * above[b]
     influence[:] = 0.0
+    values = np.empty(n, np.float32)
     for i in range(n):
-        total = np.float32(0.0)
         of_pairs = codes[start[i] : start[i] + n - first[i]]
-        others = influence[first[i] :]
         for j in range(len(of_pairs)):
-            value = above[of_pairs[j]]
-            total += value
-            others[j] += value
-        influence[i] += total
+            rank = ranks[of_pairs[j]]
+            values[j] = rank * rank + np.float32(2) * above[of_pairs[j] >> shift]
+        _add_values(values, influence, i, first[i])
     _about_mean(influence, degree, n_pairs)
     influence /= variance
 
@@ -192,27 +206,35 @@ def _own_influence(codes, ranks, first, start, degree, variance, influence):  # 
 @kernel()
 def _cross_influence(codes, ranks, model, first, start, degree, influence):  # type: ignore[no-untyped-def]
     """Derivative of the mean product of the ranks of brain and model by the weight of each stimulus."""
-    n, n_pairs = len(first), len(codes)
-    half, many, last = np.float32(0.5), np.float32(_MODEL_BINS), np.int32(_MODEL_BINS - 1)
-    of_bins, of_model = np.zeros(len(ranks)), np.zeros(_MODEL_BINS)
+    n, n_pairs, shift = len(first), len(codes), _shift_to_coarse(len(ranks))
+    half, many, last = np.float32(0.5), np.float32(1 << _COARSE_BITS), np.int32((1 << _COARSE_BITS) - 1)
+    of_bins, of_model = np.zeros(1 << _COARSE_BITS), np.zeros(1 << _COARSE_BITS)
     for p in range(n_pairs):
-        of_bins[codes[p]] += model[p]
+        of_bins[codes[p] >> shift] += model[p]
         of_model[min(np.int32((model[p] + half) * many), last)] += ranks[codes[p]]
-    above, above_model = np.empty(len(ranks), np.float32), np.empty(_MODEL_BINS, np.float32)
+    above, above_model = np.empty(len(of_bins), np.float32), np.empty(len(of_model), np.float32)
     _fill_above(of_bins, n_pairs, above)
     _fill_above(of_model, n_pairs, above_model)
     influence[:] = 0.0
+    values = np.empty(n, np.float32)
     for i in range(n):
-        total = np.float32(0.0)
         of_pairs, theirs = codes[start[i] : start[i] + n - first[i]], model[start[i] : start[i] + n - first[i]]
-        others = influence[first[i] :]
         for j in range(len(of_pairs)):
-            value = ranks[of_pairs[j]] * theirs[j] + above[of_pairs[j]]
-            value += above_model[min(np.int32((theirs[j] + half) * many), last)]
-            total += value
-            others[j] += value
-        influence[i] += total
+            of_theirs = above_model[min(np.int32((theirs[j] + half) * many), last)]
+            values[j] = ranks[of_pairs[j]] * theirs[j] + above[of_pairs[j] >> shift] + of_theirs
+        _add_values(values, influence, i, first[i])
     _about_mean(influence, degree, n_pairs)
+
+
+@kernel()
+def _add_values(values, sums, i, first):  # type: ignore[no-untyped-def]
+    """Add to the sums of stimulus i, and of its partners from `first` on, what their pairs are worth."""
+    others, total = sums[first:], np.float32(0.0)
+    for j in range(len(others)):
+        total += values[j]
+    for j in range(len(others)):
+        others[j] += values[j]
+    sums[i] += total
 
 
 @kernel()
@@ -225,7 +247,7 @@ def _about_mean(sums, degree, n_pairs):  # type: ignore[no-untyped-def]
 
 @kernel()
 def _fill_covariance(  # type: ignore[no-untyped-def]
-    codes, ranks, model, first, start, degree, variance, model_variance, model_influence, rho, covariance
+    codes, ranks, model, first, start, degree, units, variance, model_variance, model_influence, rho, covariance
 ):
     """Covariance of the rho of one centre with all spaces, by the infinitesimal jackknife."""
     n, n_models = len(first), len(rho)
@@ -236,18 +258,20 @@ def _fill_covariance(  # type: ignore[no-untyped-def]
         scale = np.sqrt(variance * model_variance[s])
         for i in range(n):
             influences[s, i] = influences[s, i] / scale - rho[s] / 2 * (own[i] + model_influence[s, i])
+    n_units = units.max() + 1
+    together = np.zeros((n_models, n_units))
+    for s in range(n_models):
+        for i in range(n):
+            together[s, units[i]] += influences[s, i]
     for s in range(n_models):
         for t in range(n_models):
-            total = 0.0
-            for i in range(n):
-                total += influences[s, i] * influences[t, i]
-            covariance[s, t] = total * n / (n - 1)
+            covariance[s, t] = (together[s] * together[t]).sum() * n_units / (n_units - 1)
 
 
 @kernel(parallel=True)
 def fill_spearman(  # type: ignore[no-untyped-def]
-    responses, order, voxels, starts, kind, first, start, degree, model, model_variance, model_influence, bins, group,
-    n_workers, jackknife, rho, within, moments, covariances,
+    responses, order, voxels, starts, kind, first, start, degree, units, model, model_variance, model_influence, bins,
+    group, n_workers, jackknife, rho, within, moments, covariances,
 ):  # fmt: skip
     """Rank correlation of the similarities of every sphere with the ranks of every space, by bins.
 
@@ -258,6 +282,7 @@ def fill_spearman(  # type: ignore[no-untyped-def]
     voxels, starts : neighbourhoods in compressed rows
     kind : CORRELATION, COSINE or EUCLIDEAN
     first, start, degree : (n,), see the head of this module; pairs that hold each stimulus
+    units : (n,), what each stimulus is part of for the jackknife, from 0
     model : float32 (n_models, n_pairs), mid-ranks about 0 in units of n_pairs
     model_variance : (n_models,)
     model_influence : (n_models, n), derivative of the logarithm of that variance by the weight of each stimulus
@@ -265,8 +290,8 @@ def fill_spearman(  # type: ignore[no-untyped-def]
     group : centres that one reading of the model ranks serves
     rho : float64 (n_centres, n_models), filled; NaN where all similarities fall into one bin
     within : float64 (n_centres,), filled with F, the share of variance that may lie within bins
-    moments : float64 (n_centres, 2), filled with the sums of squared ranks, and of squared sums of the ranks of each
-        stimulus, over ordered pairs, in units of n_pairs
+    moments : float64 (n_centres, 5), filled with the sums over ordered pairs of a_ij^2 and a_ij^3, over stimuli of
+        r_i^2, q_i r_i and r_i^3; a the ranks, r_i = sum_j a_ij and q_i = sum_j a_ij^2
     covariances : float64 (n_centres, n_models, n_models), filled if `jackknife`
 
     A worker holds group * (2 n_pairs + 4 bins) bytes, a block of similarities and one sphere. BLAS must be told to use
@@ -279,7 +304,8 @@ def fill_spearman(  # type: ignore[no-untyped-def]
         codes, ranks = np.empty((group, n_pairs), np.uint16), np.empty((group, bins), np.float32)
         counts, tile = np.empty(bins, np.uint32), np.empty(min(_ROWS, n) * n, np.float32)
         line, offsets = np.empty(n, np.float32), np.empty(n, np.float32)
-        sums, products, variances = np.empty((group, n)), np.empty((group, n_models)), np.empty(group)
+        sums, squares, products = np.empty((group, n)), np.empty((group, n)), np.empty((group, n_models))
+        variances, cubes = np.empty(group), np.empty(group)
         for block in range(np.int64(number), n_groups, n_workers):
             begin = block * group
             count = min(group, n_centres - begin)
@@ -289,21 +315,28 @@ def fill_spearman(  # type: ignore[no-untyped-def]
                 _fill_rows(responses, order, of_sphere, kind, rows, offsets)
                 low, scale = _range_of_bins(rows, offsets, kind, bins)
                 _fill_bins(rows, offsets, first, start, low, scale, tile, codes[c], counts)
-                variances[c], within[begin + c] = _fill_ranks_of_bins(counts, n_pairs, ranks[c])
+                variances[c], cubes[c], within[begin + c] = _fill_ranks_of_bins(counts, n_pairs, ranks[c])
             sums[:] = 0.0
+            squares[:] = 0.0
             products[:] = 0.0
             for i in range(n):
-                here = slice(start[i], start[i] + n - first[i])
                 for c in range(count):
-                    others = sums[c, first[i] :]
-                    sums[c, i] += _add_pairs(codes[c, here], ranks[c], model[:, here], line, others, products[c])
+                    total, square = _add_pairs(
+                        codes[c], ranks[c], model, start[i], line, sums[c, first[i] :], squares[c, first[i] :],
+                        products[c],
+                    )  # fmt: skip
+                    sums[c, i] += total
+                    squares[c, i] += square
             for c in range(count):
                 for s in range(n_models):
                     rho[begin + c, s] = products[c, s] / n_pairs / np.sqrt(variances[c] * model_variance[s])
                 moments[begin + c, 0] = 2 * n_pairs * variances[c]
-                moments[begin + c, 1] = (sums[c] ** 2).sum()
+                moments[begin + c, 1] = 2 * n_pairs * cubes[c]
+                moments[begin + c, 2] = (sums[c] ** 2).sum()
+                moments[begin + c, 3] = (squares[c] * sums[c]).sum()
+                moments[begin + c, 4] = (sums[c] ** 3).sum()
                 if jackknife:
                     _fill_covariance(
-                        codes[c], ranks[c], model, first, start, degree, variances[c], model_variance,
+                        codes[c], ranks[c], model, first, start, degree, units, variances[c], model_variance,
                         model_influence, rho[begin + c], covariances[begin + c],
                     )  # fmt: skip
