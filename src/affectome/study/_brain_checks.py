@@ -10,6 +10,7 @@ from pathlib import Path
 from affectome.errors import InputError
 from affectome.study._brain import KNOWN_REGIONS, Brain, read_labels, shared_spaces
 from affectome.study._engine import StageRecord
+from affectome.study._engine import logger as stages
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ def said_once() -> Iterator[None]:
 
     rooms = tuple(f"{affectome.neural.__name__}.{room}." for room in ("recordings", "rois"))
     readers = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict) if name.startswith(rooms)]
+    readers.append(stages)  # a person whose stage fails in a process is tried again in this one
     encodings.addFilter(of_encodings)
     for reader in readers:
         reader.addFilter(of_recordings)
