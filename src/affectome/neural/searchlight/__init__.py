@@ -1,5 +1,6 @@
 """Where the geometry of a space is that of brain patterns: representational similarity in every neighbourhood."""
 
+from affectome.neural.searchlight._ceilings import GeometryCeiling, geometry_ceiling, run_halves
 from affectome.neural.searchlight._geodesic import disc_neighbourhoods
 from affectome.neural.searchlight._inputs import ModelGeometry, Neighbourhoods, Patterns
 from affectome.neural.searchlight._io import read_searchlight, write_searchlight
@@ -10,16 +11,19 @@ from affectome.neural.searchlight._result import Searchlight
 from affectome.neural.searchlight._searchlight import searchlight
 
 __all__ = [
+    "GeometryCeiling",
     "ModelGeometry",
     "Neighbourhoods",
     "Patterns",
     "Searchlight",
     "dense_geometry",
     "disc_neighbourhoods",
+    "geometry_ceiling",
     "model_geometry",
     "parcel_neighbourhoods",
     "patterns",
     "read_searchlight",
+    "run_halves",
     "searchlight",
     "sphere_neighbourhoods",
     "write_searchlight",

@@ -135,14 +135,14 @@ def mantel_test(r: ArrayLike, brain: ArrayLike, models: Sequence[ModelNull]) -> 
 
     **Validity.** With pairs within runs left out, noise that a run shares does not enter. What is left must be
     exchangeable over runs: if the stimuli of a run resemble one another in the model *and* neighbouring runs resemble
-    one another in the brain (a drift, sorted stimuli), p is too small. Permute within runs then,
-    :func:`permuted_scores`; there is no closed form for that.
+    one another in the brain (a drift, sorted stimuli), p is too small. Permute within runs then
+    (``searchlight(..., test="drawn")``); there is no closed form for that.
 
     **How near.** The null is skewed to the right for models and patterns of low rank. Against 200,000 drawn
     permutations (60, 300 and 2,180 stimuli, models of 3 and 30 features) the distance of the distributions was below
     .02 and p = .001 was met within a factor 1.5 while `null_skewness` was below 0.6. Above it, where patterns vary in
     one or two directions and the model has two or three features, the tail is heavier than Pearson III: p is too small
-    by up to a factor 2 at .001. Draw permutations there (:func:`permuted_scores`). p below 1e-4 is extrapolation.
+    by up to a factor 2 at .001. Draw permutations there. p below 1e-4 is extrapolation.
     Where the null is skewed to the left, Pearson III ends; p is then the larger one of Pearson III and normal.
 
     References
