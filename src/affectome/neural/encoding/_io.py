@@ -72,7 +72,7 @@ def read_encoding(path: str | os.PathLike[str]) -> Encoding:
             name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()
         }
         built = tuple(FoldModel(**dict(zip(parts, model, strict=True))) for model in models)
-        return Encoding(**known, **arrays, models=built)
+        return Encoding(**lists, **arrays, models=built)
     except InputError:
         raise
     except (BadZipFile, ValueError, KeyError, EOFError, TypeError) as error:
