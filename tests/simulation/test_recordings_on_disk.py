@@ -88,7 +88,8 @@ def test_trial_estimates_of_the_time_series_follow_the_planted_responses(dataset
 
 def test_a_seed_is_a_dataset(people, dataset, tmp_path):
     folder, _ = dataset
-    name = "derivatives/fmriprep/sub-02/func/sub-02_task-emotion_run-1_space-MNI152NLin2009cAsym_desc-preproc_bold.nii.gz"
+    run = "sub-02_task-emotion_run-1_space-MNI152NLin2009cAsym"
+    name = f"derivatives/fmriprep/sub-02/func/{run}_desc-preproc_bold.nii.gz"
     written = {}
     for seed in (1, 2):
         write_simulated_recordings(people, tmp_path / str(seed), layout="fmriprep", seed=seed)

@@ -15,7 +15,17 @@ from affectome import InputError, write_space
 from affectome.neural import read_bdpy, read_encoding, read_map
 from affectome.plotting import plot_voxel_values
 from affectome.simulation import simulate_subjects, write_simulated_recordings
-from affectome.study import Brain, compare_brain, encode_brain, found_recordings, recording_sources
+from affectome.spaces import read_space
+from affectome.study import (
+    Brain,
+    compare_brain,
+    encode_brain,
+    found_recordings,
+    read_study,
+    recording_sources,
+    run_study,
+    study_status,
+)
 
 #: What is planted: MST follows one space, PGi the other, V1 none.
 AREAS = {"MST": {"planted": 0.6}, "PGi": {"dimension": 0.6}, "V1": {}}
@@ -321,3 +331,70 @@ def test_nothing_to_compare_and_unknown_ids_are_refused(world, tmp_path):
         compare_brain(asked(world, tmp_path, spaces=spaces))
     with pytest.raises(InputError, match="1 of the ids to leave out are not in all spaces"):
         encode_brain(asked(world, tmp_path, excluded=("clip9999",)))
+
+
+BRAIN = """
+[brain]
+path = "fmri"
+spaces = ["human_category", "dimension"]
+reference = "human_category"
+regions = "regions.toml"
+folds = 5
+permutations = 120
+"""
+
+
+@pytest.fixture
+def brain_study(study_file):
+    """The small study, and two people who see its forty stimuli four times."""
+    spaces = {name: read_space(study_file.parent / f"{name}.csv") for name in ("category", "dimension")}
+    people = simulate_subjects(
+        spaces, {"MST": {"category": 0.7}, "V1": {}}, n_subjects=2, n_runs=5, repeats=4, radius=4.0, seed=0
+    )
+    write_simulated_recordings(people.recordings, study_file.parent / "fmri")
+    (study_file.parent / "regions.toml").write_text('[groups]\nMST = ["MST"]\nV1 = ["V1"]\n')
+    study_file.write_text(study_file.read_text(encoding="utf-8") + BRAIN, encoding="utf-8")
+    return study_file
+
+
+def test_a_study_asks_brains_of_the_spaces_that_it_made(brain_study, edit):
+    result = run_study(brain_study)
+    found = result.summary["brain"]
+    assert set(found["encode"]) == {f"sub-0{k}/{name}" for k in (1, 2) for name in ("human_category", "dimension")}
+    best = found["encode"]["sub-01/human_category"]["best_regions"][0]
+    assert best["region"] == "MST" and best["r"] > 0.4
+    assert found["group"]["n_people"] == 2 and found["average"]["human_category"]["common"]
+    assert found["ceiling"]["sub-02"]["repeats"] == [4, 4]
+    assert set(found["view"]) == set()
+    assert found["settings"]["reference"] == "human_category" and "path" not in found["settings"]
+    assert (result.results / "neural/group/human_category/view.html").exists()
+    page = result.report.read_text(encoding="utf-8")
+    for text in ('id="brain"', "Over people", "Each person", "sub-02", "Do components lie in the same places?"):
+        assert text in page
+    assert page.count("Map of the held-out correlation of every voxel") >= 4
+    states = {state.name: state.state for state in study_status(brain_study)}
+    assert states["encode/sub-01/human_category"] == states["group"] == states["weights/dimension"] == "done"
+    assert [record.name for record in run_study(brain_study).records if not record.reused] == []
+    edit("n_epochs = 16", "n_epochs = 17")  # another embedding is another space
+    states = {state.name: state.state for state in study_status(brain_study)}
+    assert states["encode/sub-01/human_category"] == "waiting" and states["embedding/human_category"] == "stale"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "parts"),
+    [
+        ('"dimension"]\nreference', '"moods"]\nreference', ["[brain] spaces", "no system or space 'moods'"]),
+        ('reference = "human_category"', 'reference = "human_dimension"', ["[brain] reference", "not among them"]),
+        ('path = "fmri"', 'path = "nowhere"', ["[brain] path", "nowhere"]),
+        ('regions = "regions.toml"', 'regions = "atlas.toml"', ["[brain] regions", "atlas.toml"]),
+        ("folds = 5", "folds = 2", ["[brain] folds", "greater than or equal to 3"]),
+        ("folds = 5", "fold = 5", ["[brain] fold", "did you mean 'folds'?"]),
+        ("permutations = 120", 'standardise = "robust"', ["[brain] standardise", "'robust'"]),
+    ],
+)
+def test_faults_of_the_brain_table_are_named(brain_study, edit, old, new, parts):
+    edit(old, new)
+    with pytest.raises(InputError) as caught:
+        read_study(brain_study)
+    for part in parts:
+        assert part in str(caught.value)
