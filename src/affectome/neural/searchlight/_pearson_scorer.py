@@ -23,7 +23,7 @@ WithinRun = Literal["exclude", "include"]
 _GATHERED = 2**14  # voxels, counted once per centre, that are copied out of the responses together
 _ROWS = 128  # rows of the matrix of all pairs made at once
 #: Relative error of the sum of squares of a product in float32, at most: see docs/searchlight-pearson.md.
-_SINGLE_ERROR = 2e-7
+_SINGLE_ERROR = 2.5e-7
 _ALLOWED = 5e-7  # error of r that float32 may bring
 _ALIKE = 1e-9  # spread over mean below which all similarities are the same number
 
