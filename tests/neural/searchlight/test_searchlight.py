@@ -425,7 +425,7 @@ def test_what_cannot_be_asked_is_refused_in_a_sentence(recording, spaces, sphere
     )
     refused("n_jobs=0 is no number", recording, spaces, spheres, n_jobs=0)
     refused("memory_gb=0 leaves no room", recording, spaces, spheres, memory_gb=0)
-    refused("runs are units of Pearson scores only", recording, spaces, spheres, statistic="spearman", units="run")
+    refused("the runs of the stimuli are not known", patterns(recording, runs="ignore"), spaces, spheres, units="run")
     refused(
         "ranks are known of the pairs that count only",
         recording,

@@ -14,16 +14,13 @@ from affectome.neural.searchlight._kendall import KendallScorer, PreparedKendall
 from affectome.neural.searchlight._mantel import ModelNull
 from affectome.neural.searchlight._moments3 import SUMS, RunBlocks, dense_pair_sums
 from affectome.neural.searchlight._permutations import CentreGeometry
-from affectome.neural.searchlight._scorers import Asked, brain_geometry, drawn_scores, pair_sums
-from affectome.neural.searchlight._spearman import PreparedSpearman, SpearmanScorer
+from affectome.neural.searchlight._scorers import Asked, brain_geometry, drawn_scores, pair_sums, similarities
+from affectome.neural.searchlight._spearman import PreparedSpearman, SpearmanScorer, SpearmanScores
 
 __all__ = ["KendallChunks", "SpearmanChunks", "rank_nulls"]
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
-
-#: How often a similarity is a factor of each sum.
-_DEGREE = np.array([1, 2, 2, 3, 3, 3, 3, 3])
 
 
 class SpearmanChunks:
@@ -33,7 +30,8 @@ class SpearmanChunks:
         self.asked = asked
         scorer = SpearmanScorer(metric=asked.metric, jackknife=asked.jackknifed)
         made = scorer.prepare(asked.models, patterns)
-        self._prepared = PreparedSpearman(scorer, np.empty((len(patterns.ids), 0), np.float32), made.ranked)
+        nothing = np.empty((len(patterns.ids), 0), np.float32)
+        self._prepared = PreparedSpearman(scorer, nothing, made.ranked, asked.groups)
         self._ranked_models = () if asked.drawn is None else tuple(map(self._as_ranks, asked.models))
 
     @property
@@ -64,21 +62,19 @@ class SpearmanChunks:
             asked = self.asked
             if asked.metric == "euclidean":  # which ranks pairs as squared distances do, and has no factors
                 asked = replace(asked, metric="sqeuclidean")
-            values = np.stack([pair_sums(responses, voxels, asked) for voxels in neighbourhoods])
-            found["pair_sums"] = _sums_of_ranks(values, scores.moments)
+            found["pair_sums"] = _sums_of_ranks(pair_sums(responses, neighbourhoods, asked), scores)
         if self.asked.drawn is not None:
             geometries = [self._ranks_of(responses, voxels) for voxels in neighbourhoods]
             found.update(drawn_scores(geometries, self._ranked_models, self.asked))
         return found
 
     def _as_ranks(self, model: ModelGeometry) -> ModelGeometry:
-        table = _ranks(_similarities(model.factors, model.signs, model.dense), self.asked.blocks)
+        table = _ranks(similarities(model), self.asked.blocks)
         return ModelGeometry(model.name, "rank", dense=table.astype(np.float32))
 
     def _ranks_of(self, responses: Singles, voxels: NDArray[np.int32]) -> CentreGeometry:
         geometry = brain_geometry(responses, voxels, self.asked.metric)
-        signs = geometry.signs
-        return CentreGeometry(dense=_ranks(_similarities(geometry.factors, signs, geometry.dense), self.asked.blocks))
+        return CentreGeometry(dense=_ranks(similarities(geometry), self.asked.blocks))
 
 
 class KendallChunks:
@@ -116,7 +112,7 @@ def rank_nulls(asked: Asked) -> list[ModelNull]:
     """
     everywhere, nulls = RunBlocks(asked.blocks.n), []
     for model in asked.models:
-        ranks = _ranks(_similarities(model.factors, model.signs, model.dense), asked.blocks)
+        ranks = _ranks(similarities(model), asked.blocks)
         squares = 0.0
         for start in range(0, len(ranks), 256):
             rows = slice(start, start + 256)
@@ -125,25 +121,18 @@ def rank_nulls(asked: Asked) -> list[ModelNull]:
     return nulls
 
 
-def _sums_of_ranks(values: Floats, moments: Floats) -> Floats:
+def _sums_of_ranks(values: Floats, scores: SpearmanScores) -> Floats:
     """The sums over pairs of ranks, (n_centres, 8).
 
-    Those of second order are exact. The others are those of the similarities in units in which both have one spread,
-    for nothing short of n^3 operations gives them of ranks.
+    All are exact but those over triangles and paths of pairs, which are those of the similarities in units in which
+    both have one spread, for nothing short of n^3 operations gives them of ranks.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
-        scale = np.sqrt(moments[:, 0] / values[:, SUMS.index("square")])
-    sums: Floats = values * scale[:, None] ** _DEGREE
-    sums[:, SUMS.index("square")], sums[:, SUMS.index("row_square")] = moments.T
+        scale = np.sqrt(scores.moments[:, 0] / values[:, SUMS.index("square")])
+    sums: Floats = values * scale[:, None] ** 3
+    sums[:, [SUMS.index(name) for name in ("square", "row_square")]] = scores.moments
+    sums[:, [SUMS.index(name) for name in ("cube", "square_row", "row_cube")]] = scores.third
     return sums
-
-
-def _similarities(factors: NDArray[np.floating] | None, signs: Floats | None, dense: Any) -> Floats:
-    if factors is None:
-        return np.asarray(dense, np.float64)
-    exact = factors.astype(np.float64)
-    made: Floats = (exact if signs is None else exact * signs) @ exact.T
-    return made
 
 
 def _ranks(similarity: Floats, blocks: RunBlocks) -> Floats:

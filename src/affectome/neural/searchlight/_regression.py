@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from affectome._tables import check_unique, cut_short
 from affectome.errors import InputError
-from affectome.neural.searchlight._pearson_scorer import PearsonSums
+from affectome.neural.searchlight._inputs import Correlations
 
 __all__ = ["RegressionRSA", "partial_rsa", "regression_rsa"]
 
@@ -64,12 +64,12 @@ class RegressionRSA:
         )
 
 
-def regression_rsa(sums: PearsonSums, models: Sequence[str] | None = None) -> RegressionRSA:
+def regression_rsa(sums: Correlations, models: Sequence[str] | None = None) -> RegressionRSA:
     r"""Multiple regression of the similarities of patterns on those of models, over the pairs that count.
 
     Parameters
     ----------
-    sums : PearsonSums
+    sums : PearsonSums, or correlations of ranks over the same pairs
     models : sequence of str, optional
         By default all.
 
@@ -121,12 +121,12 @@ def regression_rsa(sums: PearsonSums, models: Sequence[str] | None = None) -> Re
     return RegressionRSA(names, beta, _partial(semipartial, r2[:, None]), semipartial, r2, vif.copy(), sums.n_pairs)
 
 
-def partial_rsa(sums: PearsonSums, *, given: Sequence[str]) -> pd.DataFrame:
+def partial_rsa(sums: Correlations, *, given: Sequence[str]) -> pd.DataFrame:
     """Correlation of patterns with each model once the models `given` are regressed out of both, pair by pair.
 
     Parameters
     ----------
-    sums : PearsonSums
+    sums : PearsonSums, or correlations of ranks over the same pairs
     given : sequence of str
         Models to hold constant, such as visual features and motion energy.
 
@@ -165,7 +165,7 @@ def _partial(semipartial: Floats, r2: Floats) -> Floats:
     return r
 
 
-def _places(sums: PearsonSums, names: Sequence[str]) -> list[int]:
+def _places(sums: Correlations, names: Sequence[str]) -> list[int]:
     check_unique(names, source="models")
     missing = [name for name in names if name not in sums.models]
     if missing:

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from affectome.neural.searchlight._chunks import CHUNK, Arrays
 from affectome.neural.searchlight._inputs import BrainMetric, ModelGeometry, Neighbourhoods, Patterns
 from affectome.neural.searchlight._jackknife import jackknife
-from affectome.neural.searchlight._moments3 import RunBlocks, dense_pair_sums, low_rank_pair_sums
+from affectome.neural.searchlight._moments3 import SUMS, RunBlocks, centred_pair_sums, dense_pair_sums
 from affectome.neural.searchlight._pearson import PearsonScorer, brain_factors
 from affectome.neural.searchlight._permutations import CentreGeometry, permuted_scores
 from affectome.neural.statistics import BlockPermutations
 
-__all__ = ["Asked", "PearsonChunks", "brain_geometry", "drawn_scores", "pair_sums"]
+__all__ = ["Asked", "PearsonChunks", "brain_geometry", "drawn_scores", "pair_sums", "similarities"]
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -92,7 +92,7 @@ class PearsonChunks:
         if self.asked.jackknifed:
             found["covariances"] = jackknife(sums, groups=self.asked.groups).covariances
         if self.asked.closed:
-            found["pair_sums"] = np.stack([pair_sums(responses, voxels, self.asked) for voxels in neighbourhoods])
+            found["pair_sums"] = pair_sums(responses, neighbourhoods, self.asked)
         if self.asked.drawn is not None:
             geometries = [brain_geometry(responses, voxels, self.asked.metric) for voxels in neighbourhoods]
             found.update(drawn_scores(geometries, self.asked.models, self.asked))
@@ -116,13 +116,46 @@ def brain_geometry(responses: Singles, voxels: NDArray[np.int32], metric: BrainM
     return CentreGeometry(factors.astype(np.float32), None if (signs > 0).all() else signs)
 
 
-def pair_sums(responses: Singles, voxels: NDArray[np.int32], asked: Asked) -> Floats:
-    """The sums over pairs of one centre that moments of permutations need."""
-    geometry = brain_geometry(responses, voxels, asked.metric)
-    if geometry.dense is not None:
-        return dense_pair_sums(geometry.dense, asked.blocks)
-    assert geometry.factors is not None
-    return low_rank_pair_sums(geometry.factors, geometry.signs, asked.blocks)
+def pair_sums(responses: Singles, neighbourhoods: Neighbourhoods, asked: Asked) -> Floats:
+    """The sums over pairs of every centre that moments of permutations need, (n_centres, 8).
+
+    From the factors of a sphere in float32, centred, so that nothing large cancels; where there are as many voxels as
+    stimuli, or no factors, from all pairs.
+    """
+    source, n = np.ascontiguousarray(responses.T), len(responses)
+    sums = np.empty((len(neighbourhoods), len(SUMS)))
+    for centre, voxels in enumerate(neighbourhoods):
+        if asked.metric == "euclidean" or len(voxels) >= n:
+            geometry = brain_geometry(responses, voxels, asked.metric)
+            sums[centre] = dense_pair_sums(similarities(geometry), asked.blocks)
+        else:
+            sums[centre] = _low_rank_sums(source, voxels, asked)
+    return sums
+
+
+def _low_rank_sums(source: Singles, voxels: NDArray[np.int32], asked: Asked) -> Floats:
+    """Of the responses of voxels (n_voxels, n)."""
+    from affectome.neural.searchlight import _pearson_kernels as kernels
+
+    kinds = {
+        "correlation": kernels.CORRELATION,
+        "cosine": kernels.COSINE,
+        "sqeuclidean": kernels.SQUARED_EUCLIDEAN,
+    }
+    factors = np.empty((len(voxels), source.shape[1]), np.float32)
+    effect, *scratch = np.empty((4, source.shape[1]))
+    columns = voxels.astype(np.intp)
+    constant, _ = kernels.fill_factors(source, columns, kinds[asked.metric], factors, effect, *scratch)
+    return centred_pair_sums(np.ascontiguousarray(factors.T), effect, float(constant), None, asked.blocks)
+
+
+def similarities(of: CentreGeometry | ModelGeometry) -> Floats:
+    """Of all pairs, (n, n)."""
+    if of.factors is None:
+        return np.asarray(of.dense, np.float64)
+    exact = of.factors.astype(np.float64)
+    made: Floats = (exact if of.signs is None else exact * of.signs) @ exact.T
+    return made
 
 
 def _distances(responses: Singles, voxels: NDArray[np.int32]) -> Floats:

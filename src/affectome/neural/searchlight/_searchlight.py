@@ -110,7 +110,7 @@ def searchlight(
     intervals
         Standard errors and intervals of every score, which `differences` bring too.
     units
-        What is independent for these: single stimuli, or runs (Pearson only), which share noise in their stimuli.
+        What is independent for these: single stimuli, or whole runs, whose stimuli share noise.
     level
         Coverage of the intervals.
     seed : int
@@ -149,7 +149,8 @@ def searchlight(
     recording that assumes stimuli were assigned to runs at random, or that a space knows nothing of runs; if stimuli
     of a run resemble one another *and* neighbouring runs resemble one another in the brain (drift), p is too small:
     draw within runs then. Closed form: mean and variance exact; skewness exact for Pearson up to 512 stimuli (above,
-    the mean cube comes from 32 of them), of the similarities in place of their ranks for Spearman; then Pearson III.
+    the mean cube comes from 32 of them), in part that of the similarities in place of their ranks for Spearman; then
+    Pearson III. p below 1e-4 is extrapolated.
     Drawn: p = (b + 1) / (B + 1).
     **Correction:** `q`, Benjamini-Hochberg over the centres of one space; `p_family` (drawn), the largest r over all
     centres in each permutation, one space at a time. None over spaces.
@@ -196,7 +197,7 @@ def searchlight(
         closed=test == "closed",
         drawn=_drawn(given, counted, statistic, permute_within, n_permutations, seed) if test == "drawn" else None,
         jackknifed=bool(pairs) or intervals,
-        groups=_groups(given, units, statistic),
+        groups=_groups(given, units),
     )
     scorer = _SCORERS[statistic](asked, counted)
     folder = None if resume is None else Path(resume) / _key(asked, given, neighbourhoods, statistic)
@@ -286,11 +287,9 @@ def _checked_pairs(differences: Sequence[tuple[str, str]], names: Sequence[str])
     return tuple((first, second) for first, second in differences)
 
 
-def _groups(given: Patterns, units: str, statistic: str) -> NDArray[np.intp] | None:
+def _groups(given: Patterns, units: str) -> NDArray[np.intp] | None:
     if units == "stimulus":
         return None
-    if statistic != "pearson":
-        raise InputError("runs are units of Pearson scores only", remedy='use units="stimulus", or Pearson')
     if given.run is None:
         raise InputError("the runs of the stimuli are not known", source=given.subject, remedy='use units="stimulus"')
     return given.run
