@@ -40,6 +40,7 @@ __all__ = [
     "listed_ids",
     "null_if_undefined",
     "number",
+    "one_of",
     "p_value",
     "print_json",
     "records",
@@ -152,6 +153,13 @@ def files_by_name(what: str, names: list[str], paths: list[Path], *, remedy: str
     if twice is not None:
         raise InputError(f"two {what} are called '{twice}'", remedy=remedy)
     return dict(zip(names, paths, strict=True))
+
+
+def one_of(option: str, given: str, known: tuple[str, ...]) -> Any:
+    """The value of an option that has only a few."""
+    if given not in known:
+        raise InputError(f"{option} cannot be '{given}'", remedy=f"choose {', '.join(known)}")
+    return given
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,19 +14,18 @@ from affectome.cli._common import (
     command,
     expanded,
     files_by_name,
-    interval,
     left_out_ids,
-    number,
-    p_value,
+    one_of,
     print_json,
     stage_progress,
     start_logging,
 )
+from affectome.cli._neural_told import tell
 from affectome.errors import InputError, Interrupted
 
 if TYPE_CHECKING:
     from affectome.neural import RecordingCheck
-    from affectome.study import BrainResult, RecordingSource
+    from affectome.study import RecordingSource
 
 group = typer.Typer(help="Does a space predict people's brains, where, and better than another?", no_args_is_help=True)
 
@@ -128,7 +126,7 @@ def check(
     from affectome.spaces import read_space
 
     ids = None if space is None else list(read_space(space).index)
-    sources = _sources(recordings)
+    sources = recordings_named(recordings)
     found: dict[str, RecordingCheck] = {}
     faults: dict[str, InputError] = {}
     for who, source in sources.items():
@@ -191,17 +189,17 @@ def encode(
     from affectome.study import Brain, encode_brain
 
     asked = Brain(
-        spaces=_spaces(space), recordings=_sources(fmri), out=out, regions=regions, labels=labels,
-        excluded=left_out_ids(exclude), standardise=_one_of("--standardise", standardise, ("zscore", "center", "none")),
+        spaces=spaces_named(space), recordings=recordings_named(fmri), out=out, regions=regions, labels=labels,
+        excluded=left_out_ids(exclude), standardise=one_of("--standardise", standardise, ("zscore", "center", "none")),
         average_repeats=average_repeats, n_folds=folds, alphas=_grid(alphas),
-        shared_stimuli=_one_of("--shared-stimuli", shared_stimuli, ("drop", "allow", "raise")), blocks=blocks,
+        shared_stimuli=one_of("--shared-stimuli", shared_stimuli, ("drop", "allow", "raise")), blocks=blocks,
         block_length=block_length, within=None if across_runs else "run",
-        penalties=_one_of("--penalties", penalties, ("kept", "chosen")), reference=reference, backend=backend,
+        penalties=one_of("--penalties", penalties, ("kept", "chosen")), reference=reference, backend=backend,
         memory_gb=memory, n_permutations=permutations, level=level, seed=seed,
     )  # fmt: skip
     with stage_progress(quiet) as progress:
         result = encode_brain(asked, n_jobs=jobs, progress=progress)
-    _tell(result, json)
+    tell(result, json)
 
 
 @group.command("compare")
@@ -239,40 +237,34 @@ def compare(
     from affectome.study import Brain, compare_brain
 
     asked = Brain(
-        spaces=_spaces(space), recordings=_sources(fmri), out=out, controls=_spaces(control or []), regions=regions,
-        labels=labels, excluded=left_out_ids(exclude),
-        standardise=_one_of("--standardise", standardise, ("zscore", "center", "none")),
+        spaces=spaces_named(space), recordings=recordings_named(fmri), out=out,
+        controls=spaces_named(control or []), regions=regions, labels=labels, excluded=left_out_ids(exclude),
+        standardise=one_of("--standardise", standardise, ("zscore", "center", "none")),
         average_repeats=average_repeats, n_folds=folds, alphas=_grid(alphas),
-        shared_stimuli=_one_of("--shared-stimuli", shared_stimuli, ("drop", "allow", "raise")), backend=backend,
+        shared_stimuli=one_of("--shared-stimuli", shared_stimuli, ("drop", "allow", "raise")), backend=backend,
         memory_gb=memory, level=level, seed=seed,
     )  # fmt: skip
     with stage_progress(quiet) as progress:
         result = compare_brain(asked, n_jobs=jobs, progress=progress)
-    _tell(result, json)
+    tell(result, json)
 
 
 def _as_json(found: RecordingCheck) -> dict[str, Any]:
     return {"facts": found.facts()["value"].to_dict(), "warnings": list(found.warnings)}
 
 
-def _spaces(names: list[str]) -> dict[str, Path]:
+def spaces_named(names: list[str]) -> dict[str, Path]:
     paths = expanded(names, ".parquet") if names else []
     return files_by_name("spaces", [path.stem for path in paths], paths, remedy="rename one of the files")
 
 
-def _sources(names: list[str]) -> dict[str, RecordingSource]:
+def recordings_named(names: list[str]) -> dict[str, RecordingSource]:
     from affectome.study import found_recordings, recording_sources
 
     paths: list[Path] = []
     for name in names:
         paths += found_recordings(Path(name)) if Path(name).is_dir() else expanded([name], ".h5")
     return recording_sources(list(dict.fromkeys(paths)))
-
-
-def _one_of(option: str, given: str, known: tuple[str, ...]) -> Any:
-    if given not in known:
-        raise InputError(f"{option} cannot be '{given}'", remedy=f"choose {', '.join(known)}")
-    return given
 
 
 def _grid(text: str | None) -> tuple[float, ...] | None:
@@ -293,149 +285,3 @@ def _grid(text: str | None) -> tuple[float, ...] | None:
             f"--alphas cannot be '{text}'", remedy="write LOWEST:HIGHEST:NUMBER, as 10:10000:20, or values with commas"
         ) from error
     return tuple(float(alpha) for alpha in grid)
-
-
-def _tell(result: BrainResult, json: bool) -> None:
-    """One sentence per finding; what could not be done ends the command with exit code 4."""
-    from affectome._tables import cut_short
-
-    for name, found in result.summary.items():
-        for line in told(name, found):
-            print(line)
-    print(f"Results: {result.results}")
-    if json:
-        left_out = {name: str(error) for name, error in result.failed.items()}
-        print_json({"results": str(result.results), "found": result.summary, "left_out": left_out})
-    if result.failed and not result.records:
-        raise InputError(
-            f"none of the analyses could be done ({cut_short(list(result.failed))})", remedy="the reasons stand above"
-        )
-    if result.failed:
-        raise Interrupted(
-            f"{len(result.failed)} of the analyses could not be done ({cut_short(list(result.failed))})",
-            remedy="the reasons stand above; everything else is written",
-        )
-
-
-def told(stage: str, found: Mapping[str, Any]) -> list[str]:
-    """What a stage found, in lines."""
-    kind, *where = stage.split("/")
-    return _SENTENCES[kind](where, found)
-
-
-def _encoded(where: list[str], found: Mapping[str, Any]) -> list[str]:
-    subject, space = where
-    lines = [
-        f"{subject}, {space}: {found['n_significant']:,} of {found['n_voxels']:,} voxels predicted (FDR .05), "
-        f"{found['n_family']:,} family-wise; median r {number(found['median_r'])}, "
-        f"largest {number(found['largest_r'])} ({found['n_trials']:,} trials, {found['n_runs']} runs)."
-    ]
-    if found["best_regions"]:
-        lines.append(f"  Regions: {'; '.join(map(_region, found['best_regions']))}.")
-    return lines
-
-
-def _region(row: Mapping[str, Any]) -> str:
-    return f"{row['region']} {interval(row['r'], row['low'], row['high'])}"
-
-
-def _between(where: list[str], found: Mapping[str, Any]) -> list[str]:
-    return [
-        f"{where[0]}, all voxels: {found['reference']} minus {other} "
-        f"{interval(row['difference'], row['low'], row['high'])}, {p_value(row['p'])}."
-        for other, row in found["against"].items()
-    ]
-
-
-def _together(where: list[str], found: Mapping[str, Any]) -> list[str]:
-    if not found["regions"]:
-        return []
-    regions = "; ".join(
-        f"{row['region']} {number(row['mean'])} (s.d. {number(row['sd'])})" for row in found["best_regions"]
-    )
-    lines = [f"{found['n_people']} people, {found['reference']}: {regions}."]
-    told = [row for row in found["comparisons"] if row.get("n_above") or row.get("n_below")]
-    return lines + [
-        f"  {row['region']}: {row['reference']} above {row['space']} in {row['n_above']:.0f} of "
-        f"{row['n_tested']:.0f} people, below in {row['n_below']:.0f} "
-        f"(mean difference {interval(row['difference'], row['low'], row['high'])})."
-        for row in told
-    ]
-
-
-def _components(where: list[str], found: Mapping[str, Any]) -> list[str]:
-    return [
-        f"Components of {where[0]} over people, by {kind} ({one['places']}): mean r {number(one['r'])}, "
-        f"{p_value(one['p'])}; {100 * one['accuracy']:.0f}% found again (chance {100 * one['chance']:.0f}%)."
-        for kind in ("region", "voxel")
-        if (one := found.get(f"by_{kind}"))
-    ]
-
-
-def _ceiling(where: list[str], found: Mapping[str, Any]) -> list[str]:
-    if "n_significant" not in found:
-        return []
-    return [
-        f"{where[0]}: ceiling from {found['n_repeated']:,} repeated stimuli: {found['n_significant']:,} of "
-        f"{found['n_voxels']:,} voxels respond alike (FDR .05), and in half of them no model exceeds "
-        f"r {number(found['median_ceiling'])}."
-    ]
-
-
-def _across(where: list[str], found: Mapping[str, Any]) -> list[str]:
-    if "region" not in found:
-        return []
-    return [
-        f"People predict each other in {found['n_significant']} of {found['n_regions']} regions (FDR .05), best in "
-        f"{found['region']}: r {number(found['lower'])} to {number(found['upper'])}."
-    ]
-
-
-def _average(where: list[str], found: Mapping[str, Any]) -> list[str]:
-    if not found["common"]:
-        return []
-    return [
-        f"{where[0]}, mean over {found['n_people']} people: largest r {number(found['largest_mean'])}; "
-        f"{found['n_everybody']:,} of {found['n_voxels']:,} voxels predicted in everybody, "
-        f"{found['n_somebody']:,} in somebody."
-    ]
-
-
-def _directions(where: list[str], found: Mapping[str, Any]) -> list[str]:
-    if found["retained"] is None:
-        return []
-    return [
-        f"Weights of {where[0]}: {found['retained']} principal components above chance; the first holds "
-        f"{100 * found['share']:.0f}% (chance {100 * found['null_share']:.0f}%), {p_value(found['p'])}."
-    ]
-
-
-def _view(where: list[str], found: Mapping[str, Any]) -> list[str]:
-    return []
-
-
-def _parts(where: list[str], found: Mapping[str, Any]) -> list[str]:
-    told = [f"{part} {interval(row['r2'], row['low'], row['high'])}" for part, row in found["all_voxels"].items()]
-    return [f"{where[0]}, R2 over all voxels: {'; '.join(told)}."]
-
-
-def _beyond(where: list[str], found: Mapping[str, Any]) -> list[str]:
-    return [
-        f"{where[0]}: {where[1]} beyond {', '.join(found['controls'])}: R2 "
-        f"{interval(found['unique'], found['low'], found['high'])}, {p_value(found['p'])}."
-    ]
-
-
-_SENTENCES: dict[str, Callable[[list[str], Mapping[str, Any]], list[str]]] = {
-    "encode": _encoded,
-    "between": _between,
-    "group": _together,
-    "consistency": _components,
-    "ceiling": _ceiling,
-    "across": _across,
-    "average": _average,
-    "weights": _directions,
-    "view": _view,
-    "partition": _parts,
-    "beyond_controls": _beyond,
-}

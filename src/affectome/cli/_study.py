@@ -111,7 +111,7 @@ def print_brain(summary: Any) -> None:
     """What brains follow, in a few lines on stdout; nothing where no brain was asked."""
     if "brain" not in summary:
         return
-    from affectome.cli._neural import told
+    from affectome.cli._neural_told import told
 
     lines: list[str] = []
     for kind, found in summary["brain"].items():

@@ -1,7 +1,8 @@
 """A whole study from one file: its schema, its stages, and what is stale."""
 
 from affectome.study._brain import Brain
-from affectome.study._brain_run import BrainResult, compare_brain, encode_brain
+from affectome.study._brain_run import BrainResult, compare_brain, encode_brain, search_brain
+from affectome.study._brain_searchlight import Searching
 from affectome.study._engine import Stage, StageRecord, StageState
 from affectome.study._interpret import InterpretationResult, compare_spaces, interpret_spaces
 from affectome.study._interpretation import Interpretation
@@ -15,6 +16,7 @@ __all__ = [
     "Interpretation",
     "InterpretationResult",
     "RecordingSource",
+    "Searching",
     "Stage",
     "StageRecord",
     "StageState",
@@ -28,5 +30,6 @@ __all__ = [
     "read_study",
     "recording_sources",
     "run_study",
+    "search_brain",
     "study_status",
 ]

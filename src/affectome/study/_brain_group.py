@@ -26,8 +26,8 @@ logger = logging.getLogger(__name__)
 __all__ = ["across_stage", "average_stage", "group_stage", "view_stage"]
 
 
-def group_stage(reading: BrainReading) -> Stage:
-    """Regions over people, and spaces against each other."""
+def group_stage(reading: BrainReading, what: str = "Held-out r") -> Stage:
+    """Regions over people, and spaces against each other; `what` is the score, as figures call it."""
     asked, folder = reading.asked, folder_of(reading, GROUP)
     people, several = list(asked.recordings), len(asked.spaces) > 1
     reads = [folder_of(reading, who, space, "regions.csv") for who in people for space in asked.spaces]
@@ -48,7 +48,7 @@ def group_stage(reading: BrainReading) -> Stage:
         told = found.regions[found.regions["space"] == asked.first].sort_values("mean", ascending=False).head(TOLD)
         return Written(
             {"scores": scores, "regions": found.regions, "comparisons": found.comparisons},
-            {"regions": plot_region_bars(scores, found, stars=None if several else "")},
+            {"regions": plot_region_bars(scores, found, ylabel=what, stars=None if several else "")},
             {"n_people": len(people), "reference": asked.first, "correction": found.correction,
              "best_regions": told.to_dict("records"), "regions": found.regions.to_dict("records"),
              "comparisons": found.comparisons.to_dict("records")},
@@ -61,8 +61,8 @@ def group_stage(reading: BrainReading) -> Stage:
     )  # fmt: skip
 
 
-def average_stage(reading: BrainReading, space: str) -> Stage:
-    """Mean r of every voxel over people, and in how many it is predicted, where they share a space of the brain."""
+def average_stage(reading: BrainReading, space: str, what: str = "held-out r") -> Stage:
+    """Mean r of every voxel over people, and in how many it is significant, where they share a space of the brain."""
     asked, folder = reading.asked, folder_of(reading, GROUP, space)
     people = list(asked.recordings)
 
@@ -83,15 +83,15 @@ def average_stage(reading: BrainReading, space: str) -> Stage:
         )
         assert found.n_significant is not None  # asked for
         maps = MapFolder(asked.out, folder, found.geometry, space=space)
-        _write_means(maps, found)
-        label, title = f"Mean held-out r of {len(people)} people", f"{space}, {len(people)} people"
+        _write_means(maps, found, what)
+        label, title = f"Mean {what} of {len(people)} people", f"{space}, {len(people)} people"
         somebody = found.n_significant > 0
         columns = ("mean", "sd", "n_defined", "n_significant")
         table = pd.DataFrame({name: getattr(found, name) for name in columns}).rename_axis("voxel")
         figures = {
             "mean_r": brain_figure(found.mean, found.geometry, label, somebody, title=title),
             "people": brain_figure(
-                found.n_significant.astype(float), found.geometry, "People in whom it is predicted", None, title=title
+                found.n_significant.astype(float), found.geometry, "People in whom it is significant", None, title=title
             ),
         }
         view = brain_view(asked.out, folder, found.mean, found.geometry, label, significant=somebody, title=title)
@@ -111,11 +111,11 @@ def average_stage(reading: BrainReading, space: str) -> Stage:
     )  # fmt: skip
 
 
-def _write_means(maps: MapFolder, found: GroupMap) -> None:
+def _write_means(maps: MapFolder, found: GroupMap, what: str) -> None:
     facts = {"People": list(found.subjects)}
-    maps.write("meanr", found.mean, "Mean over people of the held-out r.", facts=facts)
+    maps.write("meanr", found.mean, f"Mean over people of {what}.", facts=facts)
     maps.write(
-        "people", found.n_significant, "People in whom the voxel is predicted (q < .05 over the voxels of the person).",
+        "people", found.n_significant, "People in whom the voxel is significant (q < .05 over voxels of the person).",
         facts=facts,
     )  # fmt: skip
 
@@ -182,7 +182,7 @@ def _ceiling_table(found: SubjectCeiling) -> pd.DataFrame:
     return each
 
 
-def view_stage(reading: BrainReading, subject: str, space: str) -> Stage:
+def view_stage(reading: BrainReading, subject: str, space: str, what: str = "Held-out r") -> Stage:
     """A page of one person's map to turn or to click through."""
     asked, folder = reading.asked, folder_of(reading, subject, space)
 
@@ -190,7 +190,7 @@ def view_stage(reading: BrainReading, subject: str, space: str) -> Stage:
         table = voxel_table(reading, subject, space)
         significant = (table["q"] < SIGNIFICANT).to_numpy()
         written = brain_view(
-            asked.out, folder, table["r"].to_numpy(), reading.place(subject).geometry, "Held-out r",
+            asked.out, folder, table["r"].to_numpy(), reading.place(subject).geometry, what,
             significant=significant, title=f"{subject}: {space}",
         )  # fmt: skip
         return Written({}, {}, {"view": written[0] if written else None}, written)

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,19 @@ from affectome._progress import Progress
 from affectome.errors import InputError
 from affectome.study._brain import Brain, BrainReading
 from affectome.study._brain_checks import check_asked, said_once, warn_of_grid_edges
-from affectome.study._brain_stages import encoding_stages, group_stages, partition_stages
+from affectome.study._brain_searchlight import Searching
+from affectome.study._brain_stages import (
+    encoding_stages,
+    group_stages,
+    partition_stages,
+    searched_group_stages,
+    searching_stages,
+)
 from affectome.study._engine import Stage, StageRecord, locked
 from affectome.study._io import json_value
 from affectome.study._parts import Done, finish, in_processes, unseen
 
-__all__ = ["BrainResult", "compare_brain", "encode_brain"]
+__all__ = ["BrainResult", "compare_brain", "encode_brain", "search_brain"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +89,30 @@ def compare_brain(
     if len(asked.spaces) < 2 and not asked.controls:
         raise InputError("there is nothing to compare", remedy="name two spaces, or one and a control")
     return _run(asked, "comparison", partition_stages, lambda reading: [], n_jobs, progress or unseen)
+
+
+def search_brain(
+    asked: Brain,
+    how: Searching | None = None,
+    *,
+    n_jobs: int = 1,
+    progress: Callable[[str, str], Progress] | None = None,
+) -> BrainResult:
+    """Compare the geometry of every space with that of the patterns around every voxel, and in every region.
+
+    Parameters
+    ----------
+    asked : Brain
+    how : Searching
+        Radius, statistic, metrics.
+    n_jobs
+        Processes over chunks of centres; people one after the other.
+    progress
+        See :func:`encode_brain`, whose result and faults are these.
+    """
+    how = replace(how or Searching(), n_jobs=n_jobs)
+    of_person, of_all = partial(searching_stages, how=how), partial(searched_group_stages, how=how)
+    return _run(asked, "searchlight", of_person, of_all, 1, progress or unseen)
 
 
 def _run(

@@ -7,9 +7,10 @@ from affectome.study._brain_components import consistency_stage, weights_stage
 from affectome.study._brain_group import across_stage, average_stage, group_stage, view_stage
 from affectome.study._brain_partition import beyond_controls_stage, partition_stage
 from affectome.study._brain_person import between_stage, ceiling_stage, encoding_stage
+from affectome.study._brain_searchlight import Searching, region_rsa_stage, searchlight_stage
 from affectome.study._engine import Stage
 
-__all__ = ["encoding_stages", "group_stages", "partition_stages"]
+__all__ = ["encoding_stages", "group_stages", "partition_stages", "searched_group_stages", "searching_stages"]
 
 
 def encoding_stages(reading: BrainReading, subject: str) -> list[Stage]:
@@ -39,3 +40,16 @@ def group_stages(reading: BrainReading) -> list[Stage]:
     for space in asked.spaces:
         stages += [average_stage(reading, space), consistency_stage(reading, space), weights_stage(reading, space)]
     return stages
+
+
+def searching_stages(reading: BrainReading, subject: str, *, how: Searching) -> list[Stage]:
+    """Every centre of one person, all spaces in one pass, and every region."""
+    return [searchlight_stage(reading, subject, how), region_rsa_stage(reading, subject, how)]
+
+
+def searched_group_stages(reading: BrainReading, *, how: Searching) -> list[Stage]:
+    """All people together, where there are several; of one, a map to turn."""
+    asked, what = reading.asked, f"{how.statistic.capitalize()} RSA r"
+    if len(asked.recordings) < 2:
+        return [view_stage(reading, who, space, what) for who in asked.recordings for space in asked.spaces]
+    return [group_stage(reading, what), *(average_stage(reading, space, what) for space in asked.spaces)]

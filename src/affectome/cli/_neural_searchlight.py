@@ -1,0 +1,98 @@
+"""``affectome neural searchlight``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from affectome.cli._common import Json, LogFile, Quiet, command, left_out_ids, one_of, stage_progress, start_logging
+from affectome.cli._neural import (
+    AverageRepeats,
+    Exclude,
+    Labels,
+    Level,
+    Memory,
+    Permutations,
+    Recordings,
+    Reference,
+    Regions,
+    Seed,
+    Spaces,
+    Standardise,
+    recordings_named,
+    spaces_named,
+)
+from affectome.cli._neural_told import tell
+
+
+@command
+def searchlight(
+    space: Spaces,
+    fmri: Recordings,
+    regions: Regions = None,
+    radius: Annotated[float, typer.Option("--radius", help="Of spheres; in mm of discs on a surface.")] = 3.0,
+    unit: Annotated[str, typer.Option("--unit", help="Of the radius of spheres: voxel or mm.")] = "voxel",
+    statistic: Annotated[str, typer.Option("--statistic", help="pearson or spearman.")] = "pearson",
+    metric: Annotated[
+        str, typer.Option("--metric", help="Of stimuli in a space: correlation, cosine, dot, euclidean, sqeuclidean.")
+    ] = "correlation",
+    brain_metric: Annotated[
+        str, typer.Option("--brain-metric", help="Of patterns: correlation, cosine, euclidean, sqeuclidean.")
+    ] = "correlation",
+    within_run: Annotated[
+        str, typer.Option("--within-run", help="Pairs of stimuli of one run: exclude or include.")
+    ] = "exclude",
+    units: Annotated[
+        str, typer.Option("--units", help="What intervals and differences take as independent: stimulus or run.")
+    ] = "stimulus",
+    test: Annotated[
+        str,
+        typer.Option("--test", help="Permutations of stimuli: closed (all, by their moments), or drawn within runs."),
+    ] = "closed",
+    out: Annotated[Path, typer.Option("--out", help="Results folder.")] = Path("neural/rsa"),
+    labels: Labels = None,
+    exclude: Exclude = None,
+    standardise: Standardise = "zscore",
+    average_repeats: AverageRepeats = False,
+    reference: Reference = None,
+    permutations: Permutations = 1000,
+    memory: Memory = 4.0,
+    level: Level = 0.95,
+    seed: Seed = 0,
+    jobs: Annotated[int, typer.Option("--jobs", help="Processes over centres; -1 for all cores.")] = 1,
+    quiet: Quiet = False,
+    json: Json = False,
+    log_file: LogFile = None,
+) -> None:
+    """Compare the geometry of every space with that of the patterns around every voxel (RSA), in one pass.
+
+    Example: affectome neural searchlight --space spaces/ --fmri recordings/ --radius 3 --out neural/rsa
+
+    Per person: maps of r, p and q of every space, and of the reference minus each other; the same in every region. With
+    several people: the group. Centres that are done are kept when it stops.
+    """
+    start_logging(quiet, log_file)
+    from affectome.study import Brain, Searching, search_brain
+
+    asked = Brain(
+        spaces=spaces_named(space), recordings=recordings_named(fmri), out=out, regions=regions, labels=labels,
+        excluded=left_out_ids(exclude), standardise=one_of("--standardise", standardise, ("zscore", "center", "none")),
+        average_repeats=average_repeats, reference=reference, memory_gb=memory, n_permutations=permutations,
+        level=level, seed=seed,
+    )  # fmt: skip
+    distances = ("correlation", "cosine", "euclidean", "sqeuclidean")
+    how = Searching(
+        radius=radius,
+        unit=one_of("--unit", unit, ("voxel", "mm")),
+        statistic=one_of("--statistic", statistic, ("pearson", "spearman")),
+        metric=one_of("--metric", metric, (*distances, "dot")),
+        brain_metric=one_of("--brain-metric", brain_metric, distances),
+        within_run=one_of("--within-run", within_run, ("exclude", "include")),
+        units=one_of("--units", units, ("stimulus", "run")),
+        test=one_of("--test", test, ("closed", "drawn")),
+    )
+    with stage_progress(quiet) as progress:
+        result = search_brain(asked, how, n_jobs=jobs, progress=progress)
+    tell(result, json)
