@@ -93,8 +93,9 @@ def test_one_filter_equals_its_definition_written_out():
         seen = held[t - window // 2 + 1 : t + window // 2 + 1]
         parts = [(seen * gauss * envelope[:, None, None] * f(wave)).sum() for f in (np.sin, np.cos)]
         energy.append(np.log(np.hypot(*parts) + 1e-5))
-    assert found[f"mean {column}"] == pytest.approx(np.mean(energy), abs=1e-3)  # pymoten leaves out where a Gabor is below .001
-    assert found[f"sd {column}"] == pytest.approx(np.std(energy), abs=1e-3)  # pymoten leaves out where a Gabor is below .001
+    # pymoten leaves out where a Gabor is below .001
+    assert found[f"mean {column}"] == pytest.approx(np.mean(energy), abs=1e-3)
+    assert found[f"sd {column}"] == pytest.approx(np.std(energy), abs=1e-3)
 
 
 @given(seed=st.integers(0, 2**32 - 1))

@@ -12,9 +12,11 @@ from affectome.neural.encoding._product_measure import ProductMeasure, product_m
 from affectome.neural.encoding._region_scores import region_scores, region_tests
 from affectome.neural.encoding._result import Encoding, FoldModel
 from affectome.neural.encoding._significance import Significance, encoding_significance
+from affectome.neural.encoding._solvers import ALPHAS
 from affectome.neural.encoding._weight_components import WeightComponents, weight_components
 
 __all__ = [
+    "ALPHAS",
     "ComponentMaps",
     "Consistency",
     "Encoding",

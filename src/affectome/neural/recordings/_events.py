@@ -64,7 +64,7 @@ def read_events(
             raise InputError(
                 f"has no column '{column}'",
                 source=name,
-                remedy=f"add it, or name the column of labels by label_column (the table has {cut_short(table.columns, 12)})",
+                remedy=f"add it, or name that of labels by label_column (the table has {cut_short(table.columns, 12)})",
             )
     labels = _labels(table[label_column], ignore, name)
     kept = ~labels.isin(list(ignore))
@@ -114,7 +114,7 @@ def read_trial_table(
         raise InputError(
             f"has no column '{label_column}'",
             source=name,
-            remedy=f"add it, or name the column of labels by label_column (the table has {cut_short(frame.columns, 12)})",
+            remedy=f"add it, or name that of labels by label_column (the table has {cut_short(frame.columns, 12)})",
         )
     if frame.empty:
         raise InputError("holds no trial", source=name, remedy="give one row per trial")
