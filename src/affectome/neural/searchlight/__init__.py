@@ -7,6 +7,8 @@ from affectome.neural.searchlight._io import read_searchlight, write_searchlight
 from affectome.neural.searchlight._models import dense_geometry, model_geometry
 from affectome.neural.searchlight._neighbourhoods import parcel_neighbourhoods, sphere_neighbourhoods
 from affectome.neural.searchlight._patterns import patterns
+from affectome.neural.searchlight._pearson import PearsonSums, pearson_sums
+from affectome.neural.searchlight._regression import RegressionRSA, partial_rsa, regression_rsa
 from affectome.neural.searchlight._result import Searchlight
 from affectome.neural.searchlight._searchlight import searchlight
 
@@ -15,14 +17,19 @@ __all__ = [
     "ModelGeometry",
     "Neighbourhoods",
     "Patterns",
+    "PearsonSums",
+    "RegressionRSA",
     "Searchlight",
     "dense_geometry",
     "disc_neighbourhoods",
     "geometry_ceiling",
     "model_geometry",
     "parcel_neighbourhoods",
+    "partial_rsa",
     "patterns",
+    "pearson_sums",
     "read_searchlight",
+    "regression_rsa",
     "run_halves",
     "searchlight",
     "sphere_neighbourhoods",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -318,7 +318,7 @@ class PearsonScorer:
         return replace(centre, stimuli=self._stimuli(centre.mean - constant, sums, ready.shift))
 
     def _every_stimulus(
-        self, d: Array, effect: Floats, gram: Array, across: Array, through: dict[int, Array]
+        self, d: Array, effect: Floats, gram: Array, across: Array, through: Mapping[int, Array]
     ) -> tuple[Floats, Floats]:
         """Sums of g^2 (n,) and of g h (n_models, n) over all j, for each i; g without its constant."""
         from affectome.neural.searchlight._pearson_kernels import add_row_products
