@@ -3,7 +3,8 @@
 T = sum_{i != j} a_ij b_pi(i)pi(j), a of the brain and b of a model, both symmetric. T^k is a sum over k pairs; what
 its expectation needs of each matrix is a sum over every way in which k pairs can share stimuli. For k = 3 there are
 eight: one pair thrice, a pair twice beside one that touches it or does not, triangle, star, path, two that touch and
-one apart, three apart. All follow from the eight sums in :data:`SUMS`.
+one apart, three apart. All follow from the first eight sums in :data:`SUMS`; the
+other two say how heavy the tail is beyond that, in the limit of many stimuli.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from affectome.errors import InputError
 
 __all__ = [
+    "DEGREES",
     "SUMS",
     "PermutationMoments",
     "RunBlocks",
@@ -30,8 +32,15 @@ Floats = NDArray[np.float64]
 Array = NDArray[np.floating]
 
 #: Sums over ordered pairs i != j that count, of a_ij less its mean over them; r_i = sum_j a_ij, q_i = sum_j a_ij^2:
-#: sum a (0 since centred), sum a^2, sum r^2, sum a^3, sum q r, sum a_ij a_jk a_ki, sum r^3, sum r_i a_ij r_j.
-SUMS = ("value", "square", "row_square", "cube", "square_row", "triangle", "row_cube", "path")
+#: sum a (0 since centred), sum a^2, sum r^2, sum a^3, sum q r, sum a_ij a_jk a_ki, sum r^3, sum r_i a_ij r_j; and of
+#: the similarities centred over rows and columns the traces of the third and the fourth power (from factors: of all
+#: pairs, which an approximation may use).
+SUMS = (
+    "value", "square", "row_square", "cube", "square_row", "triangle", "row_cube", "path",
+    "centred_third", "centred_fourth",
+)  # fmt: skip
+#: How often a similarity is a factor of each sum.
+DEGREES = (1, 2, 2, 3, 3, 3, 3, 3, 3, 4)
 
 _CUBED_ROWS = 32  # stimuli whose pairs estimate the mean cube where there are many
 _EXACT_CUBES = 512  # stimuli up to which every pair is cubed
@@ -126,7 +135,7 @@ class RunBlocks:
 def low_rank_pair_sums(
     factors: Array, signs: Floats | None, blocks: RunBlocks, *, every_cube: bool | None = None
 ) -> Floats:
-    """The eight sums of similarities ``sum_k signs[k] factors[i, k] factors[j, k]`` over the pairs that count.
+    """The sums of similarities ``sum_k signs[k] factors[i, k] factors[j, k]`` over the pairs that count.
 
     Parameters
     ----------
@@ -142,7 +151,7 @@ def low_rank_pair_sums(
 
     Returns
     -------
-    array of shape (8,)
+    array of shape (10,)
         As in :data:`SUMS`.
 
     Notes
@@ -176,7 +185,7 @@ def centred_pair_sums(
     gram: Array | None = None,
     every_cube: bool | None = None,
 ) -> Floats:
-    """The eight sums of similarities ``constant + u_i + u_j + sum_k signs[k] f_ik f_jk``.
+    """The sums of similarities ``constant + u_i + u_j + sum_k signs[k] f_ik f_jk``.
 
     Parameters
     ----------
@@ -216,12 +225,20 @@ def centred_pair_sums(
     whole = _core_product(squares, pulled, u, signed, d, n)
     triangle = float(((whole @ whole) * whole.T).sum()) - 3 * _dot(squared, within)
     triangle += 2 * _dot(blocks.products(within, within), within)
+    third, fourth = _powers(signed[:, None] * squares)
     pull = (about.T @ row.astype(kind)).astype(np.float64)
     row_run = blocks.gather(row)
     path = float(pull @ (signed * pull)) - _dot(np.einsum("ri,rij->rj", row_run, within), row_run)
     every = n <= _EXACT_CUBES if every_cube is None else every_cube
     cube = _cubes(about, u, signs, d, blocks, every)
-    return np.array([0.0, square_row.sum(), row @ row, cube, square_row @ row, triangle, (row**3).sum(), path])
+    cubic = [cube, square_row @ row, triangle, (row**3).sum(), path]
+    return np.array([0.0, square_row.sum(), row @ row, *cubic, third, fourth])
+
+
+def _powers(core: Floats) -> tuple[float, float]:
+    """Traces of the third and the fourth power of a square matrix."""
+    square = core @ core
+    return float((square * core.T).sum()), float((square * square.T).sum())
 
 
 def _dot(first: Array, second: Array) -> float:
@@ -260,7 +277,7 @@ def _cubes(about: Array, u: Floats, signs: Floats | None, d: float, blocks: RunB
 
 
 def dense_pair_sums(similarity: Array, blocks: RunBlocks) -> Floats:
-    """The eight sums of any symmetric matrix (n, n), by a product of n^3 operations.
+    """The sums of any symmetric matrix (n, n), by a product of n^3 operations.
 
     Examples
     --------
@@ -269,25 +286,20 @@ def dense_pair_sums(similarity: Array, blocks: RunBlocks) -> Floats:
     1.333
     """
     a = similarity.astype(np.float64)
-    counted = blocks.counts(slice(None))
+    n, counted = blocks.n, blocks.counts(slice(None))
     a = (a - a[counted].mean()) * counted
     square = a * a
-    row, square_row = a.sum(axis=1), square.sum(axis=1)
-    triangle = sum(
-        float((a[start : start + _BLOCK] @ a * a[start : start + _BLOCK]).sum()) for start in range(0, blocks.n, _BLOCK)
-    )
-    return np.array(
-        [
-            0.0,
-            square_row.sum(),
-            row @ row,
-            (square * a).sum(),
-            square_row @ row,
-            triangle,
-            (row**3).sum(),
-            row @ a @ row,
-        ]
-    )
+    row, square_row, cube = a.sum(axis=1), square.sum(axis=1), float((square * a).sum())
+    path = float(row @ a @ row)
+    a -= (row[:, None] + row) / n  # centred over rows and columns
+    beside, third, fourth = float(row @ a @ row), 0.0, 0.0
+    for start in range(0, n, _BLOCK):
+        part = a[start : start + _BLOCK]
+        product = part @ a
+        third += float((product * part).sum())
+        fourth += float((product**2).sum())
+    cubic = [cube, square_row @ row, third + 3 / n * beside, (row**3).sum(), path]
+    return np.array([0.0, square_row.sum(), row @ row, *cubic, third, fourth])
 
 
 @dataclass(frozen=True, eq=False)
@@ -297,12 +309,17 @@ class PermutationMoments:
     Attributes
     ----------
     mean, variance, skewness : arrays of the broadcast shape of the two sets of sums
-        Skewness is the third central moment over variance^(3/2); NaN where the variance is 0.
+        Exact. Skewness is the third central moment over variance^(3/2); NaN where the variance is 0.
+    kurtosis : array of that shape
+        In excess of 3, an approximation: with many stimuli T is a normal variable and a sum of w (chi^2_1 - 1), the
+        weights w products of the eigenvalues of both matrices, centred; with few, all w shrink alike, by what the
+        exact skewness falls short of theirs. Never below that of Pearson III, 1.5 skewness^2.
     """
 
     mean: Floats
     variance: Floats
     skewness: Floats
+    kurtosis: Floats
 
 
 def permutation_moments(first: ArrayLike, second: ArrayLike, n: int) -> PermutationMoments:
@@ -310,7 +327,7 @@ def permutation_moments(first: ArrayLike, second: ArrayLike, n: int) -> Permutat
 
     Parameters
     ----------
-    first, second : arrays of shape (..., 8)
+    first, second : arrays of shape (..., 10)
         Sums of both matrices as in :data:`SUMS`; any matrices that are symmetric and 0 on the diagonal.
     n
         Stimuli, at least 3.
@@ -344,7 +361,11 @@ def permutation_moments(first: ArrayLike, second: ArrayLike, n: int) -> Permutat
     variance = np.maximum(second_moment - mean**2, 0.0)
     third = third_moment - 3 * mean * second_moment + 2 * mean**3
     with np.errstate(invalid="ignore", divide="ignore"):
-        return PermutationMoments(mean, variance, third / variance**1.5)
+        skewness = third / variance**1.5
+        limit = 8 * a[..., 8] * b[..., 8] / n**3 / variance**1.5
+        shrunk = np.where((skewness > 0) & (limit > 0), np.clip(skewness / limit, 0, 1), 0.0)
+        kurtosis = 48 * a[..., 9] * b[..., 9] / n**4 / variance**2 * shrunk ** (4 / 3)
+    return PermutationMoments(mean, variance, skewness, np.maximum(kurtosis, 1.5 * skewness**2))
 
 
 #: Ordered triples of ordered pairs per placement: pair thrice, twice beside one that touches, or does not, triangle,

@@ -12,7 +12,7 @@ from affectome.neural.searchlight._chunks import CHUNK, Arrays
 from affectome.neural.searchlight._inputs import ModelGeometry, Neighbourhoods, Patterns
 from affectome.neural.searchlight._kendall import KendallScorer, PreparedKendall, tau_a
 from affectome.neural.searchlight._mantel import ModelNull
-from affectome.neural.searchlight._moments3 import SUMS, RunBlocks, dense_pair_sums
+from affectome.neural.searchlight._moments3 import DEGREES, SUMS, RunBlocks, dense_pair_sums
 from affectome.neural.searchlight._permutations import CentreGeometry
 from affectome.neural.searchlight._scorers import Asked, brain_geometry, drawn_scores, pair_sums, similarities
 from affectome.neural.searchlight._spearman import PreparedSpearman, SpearmanScorer, SpearmanScores
@@ -122,14 +122,14 @@ def rank_nulls(asked: Asked) -> list[ModelNull]:
 
 
 def _sums_of_ranks(values: Floats, scores: SpearmanScores) -> Floats:
-    """The sums over pairs of ranks, (n_centres, 8).
+    """The sums over pairs of ranks, (n_centres, 10).
 
     All are exact but those over triangles and paths of pairs, which are those of the similarities in units in which
     both have one spread, for nothing short of n^3 operations gives them of ranks.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         scale = np.sqrt(scores.moments[:, 0] / values[:, SUMS.index("square")])
-    sums: Floats = values * scale[:, None] ** 3
+    sums: Floats = values * scale[:, None] ** np.array(DEGREES)
     sums[:, [SUMS.index(name) for name in ("square", "row_square")]] = scores.moments
     sums[:, [SUMS.index(name) for name in ("cube", "square_row", "row_cube")]] = scores.third
     return sums

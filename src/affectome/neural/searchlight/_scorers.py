@@ -117,7 +117,7 @@ def brain_geometry(responses: Singles, voxels: NDArray[np.int32], metric: BrainM
 
 
 def pair_sums(responses: Singles, neighbourhoods: Neighbourhoods, asked: Asked) -> Floats:
-    """The sums over pairs of every centre that moments of permutations need, (n_centres, 8).
+    """The sums over pairs of every centre that moments of permutations need, (n_centres, 10).
 
     From the factors of a sphere in float32, centred, so that nothing large cancels; where there are as many voxels as
     stimuli, or no factors, from all pairs.
