@@ -205,8 +205,8 @@ class SpearmanScorer:
         ``"histogram"``: similarities are counted in bins, and every pair gets the mid-rank of its bin. ``"sort"``:
         exact mid-ranks. Exact costs some 30 times as much at 2,180 stimuli.
     bins : int
-        2 to 65,536. They span four standard deviations to both sides (of a normal distribution; the quantiles of the
-        similarities of 64 stimuli say where), and the outermost hold what lies beyond.
+        3 to 65,536. Fine where most similarities lie and wider along the tails, which the median and the quartiles of
+        the similarities of 64 stimuli say.
     tolerance : float
         Centres whose bound would exceed it are sorted: few stimuli, heavy ties, very odd distributions.
     jackknife : bool
@@ -262,8 +262,8 @@ class SpearmanScorer:
         check_metric(self.metric)
         if self.method not in ("histogram", "sort"):
             raise InputError(f"'{self.method}' is unknown", source="method", remedy='choose "histogram" or "sort"')
-        if not 2 <= self.bins <= MOST_BINS:
-            raise InputError(f"{self.bins} bins cannot be counted", source="bins", remedy=f"choose 2 to {MOST_BINS}")
+        if not 3 <= self.bins <= MOST_BINS:
+            raise InputError(f"{self.bins} bins cannot be counted", source="bins", remedy=f"choose 3 to {MOST_BINS}")
         if not self.tolerance > 0:
             raise InputError(
                 f"a tolerance of {self.tolerance} keeps no bin", source="tolerance", remedy='use method="sort"'
@@ -369,6 +369,9 @@ class PreparedSpearman:
         scores.moments[centre], scores.third[centre] = sums[_SECOND], sums[_THIRD]
         scores.products[centre] = 2 * pairs.n_pairs * means
         if scores.covariances is not None:
+            if own.variance == 0:
+                scores.covariances[centre] = np.nan
+                return
             influences = _influences(own, ranked, scores.rho[centre])
             together = np.array([np.bincount(self._units, one) for one in influences])
             n_units = together.shape[1]

@@ -18,7 +18,7 @@ from affectome._numba import kernel
 
 _ROWS = 128  # stimuli of a block of similarities: for 2,180 stimuli 1.1 MB of float32
 _PILOT = 64  # stimuli whose similarities say where the bins go
-_WIDEN = 1.75  # the 1% and 99% quantiles of the pilot are this much farther out: 4 s.d. of a normal distribution
+_SPREAD = 1.5  # times their interquartile range, about two s.d. of a normal distribution, half of the bins are used up
 _COARSE_BITS = 12  # the jackknife sums what lies above a pair in so many bins that its tables stay in the cache
 
 CORRELATION, COSINE, EUCLIDEAN = 0, 1, 2
@@ -67,8 +67,8 @@ def _fill_rows(responses, order, voxels, kind, rows, offsets):  # type: ignore[n
 
 
 @kernel()
-def _range_of_bins(rows, offsets, kind, bins):  # type: ignore[no-untyped-def]
-    """Where bin 0 begins and how many bins make one unit, from the similarities of stimuli spread evenly."""
+def _middle_and_spread(rows, offsets):  # type: ignore[no-untyped-def]
+    """Median, and a multiple of the interquartile range, of the similarities of some stimuli spread evenly."""
     n, size = rows.shape
     m = min(n, _PILOT)
     some, theirs = np.empty((m, size), np.float32), np.empty(m, np.float32)
@@ -82,25 +82,24 @@ def _range_of_bins(rows, offsets, kind, bins):  # type: ignore[no-untyped-def]
             values[at] = products[a, b] - theirs[a] - theirs[b]
             at += 1
     values.sort()
-    low, middle, high = values[at // 100], values[at // 2], values[at - 1 - at // 100]
-    low, high = middle - np.float32(_WIDEN) * (middle - low), middle + np.float32(_WIDEN) * (high - middle)
-    if kind == EUCLIDEAN:
-        high = min(high, np.float32(0.0))
-    else:
-        low, high = max(low, np.float32(-1.0)), min(high, np.float32(1.0))
-    if not high > low:  # all alike, as far as the pilot goes
-        spread = max(abs(middle), np.float32(1e-30)) / 2
-        low, high = middle - spread, middle + spread
-    # Both ends lie in the middle of a bin: similarities pile up at -1, 0 and 1, give or take their rounding.
-    scale = np.float32((bins - 1) / (high - low))
-    return low - np.float32(0.5) / scale, scale
+    middle = values[at // 2]
+    spread = np.float32(_SPREAD) * (values[at - 1 - at // 4] - values[at // 4])
+    if not spread > 0:  # most are alike
+        spread = max(values[at - 1] - values[0], abs(middle) * np.float32(1e-3), np.float32(1e-30))
+    return middle, spread
 
 
 @kernel()
-def _fill_bins(rows, offsets, first, start, low, scale, tile, codes, counts):  # type: ignore[no-untyped-def]
-    """Bin of each pair that counts, and how many pairs lie in each bin."""
+def _fill_bins(rows, offsets, first, start, middle, spread, tile, codes, counts):  # type: ignore[no-untyped-def]
+    """Bin of each pair that counts, and how many pairs lie in each bin.
+
+    With t = (similarity - middle) / spread, bins divide t / (1 + |t|), from -1 to 1, evenly: fine where most pairs lie,
+    and no tail is too long. Written as 1 - 1 / (1 + |t|), since that cannot fall where t rises, however it is rounded.
+    The middle lies in the middle of a bin, for similarities may pile up there.
+    """
     n = len(rows)
-    top = np.float32(len(counts) - 1)
+    one, half, inverse = np.float32(1.0), np.float32(0.5), np.float32(1.0) / spread
+    reach = np.float32((len(counts) - 1) // 2)
     counts[:] = 0
     for begin in range(0, n, _ROWS):
         end = min(begin + _ROWS, n)
@@ -112,8 +111,9 @@ def _fill_bins(rows, offsets, first, start, low, scale, tile, codes, counts):  #
             of_pairs = codes[start[i] : start[i] + n - after]
             own = offsets[i]
             for j in range(len(of_pairs)):
-                at = (line[j] - own - theirs[j] - low) * scale
-                of_pairs[j] = np.uint16(np.int32(min(max(at, np.float32(0.0)), top)))
+                t = (line[j] - own - theirs[j] - middle) * inverse
+                along = one - one / (one + abs(t))
+                of_pairs[j] = np.uint16(np.int32((along if t >= 0 else -along) * reach + reach + half))
             for j in range(len(of_pairs)):
                 counts[of_pairs[j]] += np.uint32(1)
 
@@ -313,8 +313,8 @@ def fill_spearman(  # type: ignore[no-untyped-def]
                 of_sphere = voxels[starts[begin + c] : starts[begin + c + 1]]
                 rows = np.empty((n, len(of_sphere)), np.float32)
                 _fill_rows(responses, order, of_sphere, kind, rows, offsets)
-                low, scale = _range_of_bins(rows, offsets, kind, bins)
-                _fill_bins(rows, offsets, first, start, low, scale, tile, codes[c], counts)
+                middle, spread = _middle_and_spread(rows, offsets)
+                _fill_bins(rows, offsets, first, start, middle, spread, tile, codes[c], counts)
                 variances[c], cubes[c], within[begin + c] = _fill_ranks_of_bins(counts, n_pairs, ranks[c])
             sums[:] = 0.0
             squares[:] = 0.0
