@@ -342,6 +342,26 @@ def test_regression_and_partial_correlation_are_those_of_the_pairs_written_out(r
             np.testing.assert_allclose(partial.iloc[k][["mllm", "human"]], expected, atol=2e-4)
 
 
+def test_partial_scores_and_their_errors_are_those_of_leaving_stimuli_out(recording, spaces):
+    three = spaces | {"visual": planted() + 0.7 * planted(9)}
+    parcels = parcel_neighbourhoods({"seeing": recording.geometry.ijk[:, 2] < 2})
+    whole = searchlight(recording, three, parcels, controls=["visual"], test="none")
+    np.testing.assert_allclose(whole.partial_r[0, :2], whole.partial(["visual"]).iloc[0], atol=1e-9)
+    assert np.isnan(whole.partial_r[0, 2]) and whole.partial_low[0, 0] > 0 > whole.partial_low[0, 1]
+    left_out = [
+        searchlight(
+            recording.select_trials(np.arange(48) != k),
+            {name: space.drop(index=f"s{k:02d}") for name, space in three.items()},
+            parcels,
+            test="none",
+        )
+        .partial(["visual"])
+        .iloc[0]
+        for k in range(48)
+    ]
+    np.testing.assert_allclose(whole.partial_se[0, :2], np.std(left_out, axis=0) * np.sqrt(47), rtol=0.15)
+
+
 def test_kendall_is_that_of_all_pairs(recording, spaces):
     few = recording.select_trials(np.arange(0, 48, 3))
     parcels = parcel_neighbourhoods({"a": np.arange(392) < 60, "b": np.arange(392) >= 300})
@@ -437,5 +457,8 @@ def test_what_cannot_be_asked_is_refused_in_a_sentence(recording, spaces, sphere
         seed=0,
     )
     empty = Neighbourhoods(np.zeros(1, np.int64), np.empty(0, np.int32))
+    refused("there is no space 'visual'", recording, spaces, spheres, controls=["visual"])
+    refused("all spaces are held constant", recording, spaces, spheres, controls=["mllm", "human"])
+    refused("known for Pearson only", recording, spaces, spheres, controls=["human"], statistic="spearman")
     refused("known for tau-a", recording, spaces, spheres, statistic="kendall")
     refused("there are no centres", recording, spaces, empty)

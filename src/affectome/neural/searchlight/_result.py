@@ -56,6 +56,10 @@ class Searchlight:
         Of r over all permutations, in closed form.
     se, low, high : float64 arrays of shape (n_centres, n_spaces) or None
         Standard error and interval of r over stimuli, by the infinitesimal jackknife.
+    controls : tuple of str
+        Spaces that were held constant.
+    partial_r, partial_se, partial_low, partial_high : float64 arrays of shape (n_centres, n_spaces) or None
+        Partial correlation given the controls, its standard error and interval over stimuli; NaN for the controls.
     pairs : tuple of (first, second)
         Spaces compared.
     difference, difference_se, difference_low, difference_high, difference_p : arrays (n_centres, n_pairs) or None
@@ -91,6 +95,11 @@ class Searchlight:
     se: Floats | None = None
     low: Floats | None = None
     high: Floats | None = None
+    controls: tuple[str, ...] = ()
+    partial_r: Floats | None = None
+    partial_se: Floats | None = None
+    partial_low: Floats | None = None
+    partial_high: Floats | None = None
     pairs: tuple[tuple[str, str], ...] = ()
     difference: Floats | None = None
     difference_se: Floats | None = None
@@ -134,7 +143,8 @@ class Searchlight:
     def table(self) -> pd.DataFrame:
         """One row per centre and space: ``centre`` (or ``parcel``), ``space``, ``n_voxels``, ``r``, and what is known.
 
-        Further columns, where they were asked for: ``p``, ``q``, ``p_family``, ``se``, ``low``, ``high``, ``bound``.
+        Further columns, where they were asked for: ``p``, ``q``, ``p_family``, ``se``, ``low``, ``high``,
+        ``partial_r``, ``partial_se``, ``partial_low``, ``partial_high``, ``bound``.
         """
         n_centres, n_spaces = self.r.shape
         known = {
@@ -145,6 +155,10 @@ class Searchlight:
             "se": self.se,
             "low": self.low,
             "high": self.high,
+            "partial_r": self.partial_r,
+            "partial_se": self.partial_se,
+            "partial_low": self.partial_low,
+            "partial_high": self.partial_high,
             "bound": self.bound,
         }
         label, centres = self._centres()

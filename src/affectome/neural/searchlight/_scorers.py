@@ -42,6 +42,8 @@ class Asked:
         The covariances of the scores of a centre over stimuli.
     groups : intp array of shape (n,) or None
         What is independent where that is not single stimuli.
+    controls : tuple of str
+        Spaces to hold constant in a partial correlation with each other one.
     """
 
     models: tuple[ModelGeometry, ...]
@@ -51,6 +53,7 @@ class Asked:
     drawn: BlockPermutations | None
     jackknifed: bool
     groups: NDArray[np.intp] | None
+    controls: tuple[str, ...] = ()
 
 
 class PearsonChunks:
@@ -91,6 +94,10 @@ class PearsonChunks:
         found: dict[str, NDArray[Any]] = {"r": sums.r, "n_directionless": sums.n_directionless}
         if self.asked.jackknifed:
             found["covariances"] = jackknife(sums, groups=self.asked.groups).covariances
+        if self.asked.controls:
+            given = {name: self.asked.controls for name in sums.models if name not in self.asked.controls}
+            partial = jackknife(sums, controls=given, groups=self.asked.groups)
+            found["partial"], found["partial_covariances"] = partial.scores, partial.covariances
         if self.asked.closed:
             found["pair_sums"] = pair_sums(responses, neighbourhoods, self.asked)
         if self.asked.drawn is not None:

@@ -69,6 +69,7 @@ def searchlight(
     permute_within: Literal["run"] | None = "run",
     differences: Sequence[tuple[str, str]] = (),
     intervals: bool = False,
+    controls: Sequence[str] = (),
     units: Literal["stimulus", "run"] = "stimulus",
     level: float = 0.95,
     seed: int | None = None,
@@ -109,6 +110,9 @@ def searchlight(
         Pairs of spaces to compare in every centre.
     intervals
         Standard errors and intervals of every score, which `differences` bring too.
+    controls
+        Spaces to hold constant: partial correlations with every other space and their intervals (Pearson only; of
+        ranks, :meth:`Searchlight.partial` gives them without).
     units
         What is independent for these: single stimuli, or whole runs, whose stimuli share noise.
     level
@@ -189,15 +193,17 @@ def searchlight(
     if within_run not in ("exclude", "include"):
         raise InputError(f"within_run='{within_run}' is no choice", remedy="choose exclude or include")
     _check_voxels(neighbourhoods, given)
-    pairs = _checked_pairs(differences, [model.name for model in models])
+    names = [model.name for model in models]
+    pairs, held = _checked_pairs(differences, names), _checked_controls(controls, names, statistic)
     asked = Asked(
         models=tuple(models),
         metric=brain_metric,
         blocks=RunBlocks(len(given.ids), counted.run),
         closed=test == "closed",
         drawn=_drawn(given, counted, statistic, permute_within, n_permutations, seed) if test == "drawn" else None,
-        jackknifed=bool(pairs) or intervals,
+        jackknifed=bool(pairs or held) or intervals,
         groups=_groups(given, units),
+        controls=held,
     )
     scorer = _SCORERS[statistic](asked, counted)
     folder = None if resume is None else Path(resume) / _key(asked, given, neighbourhoods, statistic)
@@ -206,7 +212,7 @@ def searchlight(
     _tell_of_directionless(found, given)
     return Searchlight(
         subject=given.subject,
-        spaces=tuple(model.name for model in models),
+        spaces=tuple(names),
         metrics=tuple(model.metric for model in models),
         statistic=statistic,
         brain_metric=brain_metric,
@@ -287,6 +293,22 @@ def _checked_pairs(differences: Sequence[tuple[str, str]], names: Sequence[str])
     return tuple((first, second) for first, second in differences)
 
 
+def _checked_controls(controls: Sequence[str], names: Sequence[str], statistic: str) -> tuple[str, ...]:
+    if not controls:
+        return ()
+    check_unique(list(controls), source="controls")
+    unknown = [name for name in controls if name not in names]
+    if unknown or len(controls) == len(names):
+        what = f"there is no space '{unknown[0]}'" if unknown else "all spaces are held constant"
+        raise InputError(what, source="controls", remedy=f"choose some of {', '.join(names)}")
+    if statistic != "pearson":
+        raise InputError(
+            "intervals of partial correlations are known for Pearson only",
+            remedy="ask the result for partial() instead, or use Pearson",
+        )
+    return tuple(controls)
+
+
 def _groups(given: Patterns, units: str) -> NDArray[np.intp] | None:
     if units == "stimulus":
         return None
@@ -323,6 +345,7 @@ def _key(asked: Asked, given: Patterns, neighbourhoods: Neighbourhoods, statisti
         "metric": asked.metric,
         "closed": asked.closed,
         "jackknifed": asked.jackknifed,
+        "controls": asked.controls,
         "models": [[model.name, model.metric] for model in asked.models],
     }
     arrays: list[NDArray[Any]] = [given.responses, neighbourhoods.starts, neighbourhoods.voxels]
@@ -380,7 +403,18 @@ def _jackknifed(found: Arrays, asked: Asked, pairs: tuple[tuple[str, str], ...],
     names = tuple(model.name for model in asked.models)
     scores = JackknifedScores(names, found["r"], found["covariances"], n_units)
     low, high = score_intervals(scores, level=level)
-    fields = {"se": scores.standard_errors, "low": low, "high": high, "level": level}
+    fields: dict[str, Any] = {"se": scores.standard_errors, "low": low, "high": high, "level": level}
+    if asked.controls:
+        partial = JackknifedScores(names, found["partial"], found["partial_covariances"], n_units)
+        others = np.array([np.nan if name in asked.controls else 1.0 for name in names])
+        ends = [end * others for end in score_intervals(partial, level=level)]
+        fields |= {
+            "controls": asked.controls,
+            "partial_r": partial.scores * others,
+            "partial_se": partial.standard_errors * others,
+            "partial_low": ends[0],
+            "partial_high": ends[1],
+        }
     if not pairs:
         return fields
     compared = score_differences(scores, pairs, level=level)
