@@ -218,6 +218,7 @@ class PearsonScorer:
         `visit` is given the factors of every centre in the same pass, and what it returns is kept. Euclidean distances
         have none.
         """
+        import scipy.linalg  # noqa: F401  (its BLAS makes the compiled products, and must be loaded to be limited)
         from threadpoolctl import threadpool_limits
 
         if visit is not None and self.metric == "euclidean":
@@ -290,16 +291,17 @@ class PearsonScorer:
 
         ready, n = self.ready, self.ready.n
         effect, constant, directionless = self._factors(source, columns, d)
-        within, totals = _zeros(len(ready.names), n if asked.per_stimulus else 0), np.zeros(1 + len(ready.names))
+        totals, in_run = np.zeros(1 + len(ready.names)), np.zeros(n)
+        within = _zeros(len(ready.names), n if asked.per_stimulus else 0)
         kernels.add_within(
-            d, effect, ready.starts, self._longest, ready.within, rows := np.zeros(n), totals,
+            d, effect, ready.starts, self._longest, ready.within, in_run, totals,
             asked.per_stimulus, within.squares, within.products,
         )  # fmt: skip
         gram, across = d @ d.T, d @ factors
         through = {m: d @ table for m, table in ready.dense.items()}
 
         gram_square, across_squares = _sums_of_squares(gram).sum(), _sums_of_squares(across)
-        rows = n * effect - rows
+        rows = n * effect - in_run
         square = 2 * n * (effect @ effect) + gram_square - totals[0]
         product = 2 * n * (ready.effects @ effect) + self._signed @ across_squares - totals[1:]
         made = np.abs(self._signed) @ across_squares
