@@ -205,15 +205,17 @@ def null_p(z: ArrayLike, skewness: ArrayLike, kurtosis: ArrayLike | None = None)
     from scipy import special
 
     heavier = 1.5 * np.asarray(skewness, np.float64) ** 2 if kurtosis is None else kurtosis
-    value, skew, excess = np.broadcast_arrays(*(np.asarray(x, np.float64) for x in (z, skewness, heavier)))
+    given = np.broadcast_arrays(*(np.asarray(x, np.float64) for x in (z, skewness, heavier)))
+    value, skew, excess = (array.ravel() for array in given)
     chance = _pearson_iii(value, skew)
     weight = _dominant_weight(skew, excess)
     heavy = np.flatnonzero(weight > 0)
     for start in range(0, len(heavy), _BLOCK):
-        those = np.unravel_index(heavy[start : start + _BLOCK], value.shape)
+        those = heavy[start : start + _BLOCK]
         chance[those] = _with_dominant(value[those], skew[those], weight[those])
     chance = np.where(skew < 0, np.maximum(chance, special.ndtr(-value)), chance)
-    return np.where(np.isnan(value) | np.isnan(skew), np.nan, np.minimum(chance, 1.0))
+    known = np.where(np.isnan(value) | np.isnan(skew), np.nan, np.minimum(chance, 1.0))
+    return known.reshape(given[0].shape)
 
 
 def _with_dominant(value: Floats, skew: Floats, weight: Floats) -> Floats:
