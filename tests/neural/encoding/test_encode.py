@@ -184,7 +184,7 @@ def test_units_of_features_and_voxels_change_nothing(scale, shift, gain):
     louder = Recording("s", (recording.responses * gain).astype(np.float32), recording.trials)
     kw = {"name": "x", "alphas": np.logspace(0, 2, 3), "precision": "float64"}
     first, second = encode(space, recording, **kw), encode(moved, louder, **kw)
-    assert (first.alpha == second.alpha).mean() > 0.97
+    assert (first.alpha == second.alpha).mean() > 0.9
     same = (first.alpha == second.alpha).all(axis=0)
     np.testing.assert_allclose(first.r[same], second.r[same], atol=1e-4)
 
