@@ -108,8 +108,11 @@ def geometry_ceiling(
     (within a run of any member, and the diagonal): n V^2 operations per two members, no matrix of all pairs.
 
     `reliability` is M r / (1 + (M - 1) r), r the mean correlation of M members, of similarities whose noise is
-    independent and equally large; for two halves it is Spearman-Brown's. Its square root bounds what a model without
-    noise reaches on average. Members must not share noise: halves have runs of their own.
+    independent and equally large; for two halves it is Spearman-Brown's. Noise of similarities falls faster with
+    averaging than that of patterns, so that it is too low where noise is large. Its square root bounds what a model
+    without noise reaches on average, on patterns averaged over the halves. Members must not share noise: halves have
+    runs of their own. Standardise runs beforehand: a level of its own that each run has is a pattern that all its
+    stimuli share, which correlations take for geometry.
 
     **Interval:** infinitesimal jackknife over stimuli, symmetric in Fisher z, t with n - 1 degrees of freedom. It
     speaks of other stimuli and these members. There is no p, and nothing is corrected over centres.
