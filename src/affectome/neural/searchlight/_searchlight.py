@@ -99,7 +99,7 @@ def searchlight(
     within_run
         ``"exclude"``: pairs of stimuli of one run, which share its noise, do not count.
     test
-        ``"closed"``: all permutations of the stimuli at once, by their first three moments. ``"drawn"``:
+        ``"closed"``: all permutations of the stimuli at once, by the moments of their scores. ``"drawn"``:
         `n_permutations` of them, within runs or over all stimuli. ``"none"``: no p.
     n_permutations
         Drawn at most; where there are fewer, each is taken once.
@@ -153,8 +153,8 @@ def searchlight(
     recording that assumes stimuli were assigned to runs at random, or that a space knows nothing of runs; if stimuli
     of a run resemble one another *and* neighbouring runs resemble one another in the brain (drift), p is too small:
     draw within runs then. Closed form: mean and variance exact; skewness exact for Pearson up to 512 stimuli (above,
-    the mean cube comes from 32 of them), in part that of the similarities in place of their ranks for Spearman; then
-    Pearson III. p below 1e-4 is extrapolated.
+    the mean cube comes from 32 of them), in part that of the similarities in place of their ranks for Spearman; a sum
+    of a chi-squared and a gamma variable has these and about the right kurtosis. p below 1e-4 is extrapolated.
     Drawn: p = (b + 1) / (B + 1).
     **Correction:** `q`, Benjamini-Hochberg over the centres of one space; `p_family` (drawn), the largest r over all
     centres in each permutation, one space at a time. None over spaces.
