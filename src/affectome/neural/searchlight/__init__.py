@@ -4,6 +4,7 @@ from affectome.neural.searchlight._ceilings import GeometryCeiling, geometry_cei
 from affectome.neural.searchlight._geodesic import disc_neighbourhoods
 from affectome.neural.searchlight._inputs import ModelGeometry, Neighbourhoods, Patterns
 from affectome.neural.searchlight._io import read_searchlight, write_searchlight
+from affectome.neural.searchlight._kendall import KendallScorer, KendallScores
 from affectome.neural.searchlight._models import dense_geometry, model_geometry
 from affectome.neural.searchlight._neighbourhoods import parcel_neighbourhoods, sphere_neighbourhoods
 from affectome.neural.searchlight._patterns import patterns
@@ -11,15 +12,20 @@ from affectome.neural.searchlight._pearson import PearsonSums, pearson_sums
 from affectome.neural.searchlight._regression import RegressionRSA, partial_rsa, regression_rsa
 from affectome.neural.searchlight._result import Searchlight
 from affectome.neural.searchlight._searchlight import searchlight
+from affectome.neural.searchlight._spearman import SpearmanScorer, SpearmanScores
 
 __all__ = [
     "GeometryCeiling",
+    "KendallScorer",
+    "KendallScores",
     "ModelGeometry",
     "Neighbourhoods",
     "Patterns",
     "PearsonSums",
     "RegressionRSA",
     "Searchlight",
+    "SpearmanScorer",
+    "SpearmanScores",
     "dense_geometry",
     "disc_neighbourhoods",
     "geometry_ceiling",
