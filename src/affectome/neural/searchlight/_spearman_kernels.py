@@ -124,7 +124,8 @@ def _fill_ranks_of_bins(counts, n_pairs, ranks):  # type: ignore[no-untyped-def]
 
     F = sum_b (c_b^3 - c_b) / (P^3 - P): the largest share of the variance of the ranks that can lie within bins.
     """
-    below, within, squares, cubes = 0, 0.0, 0.0, 0.0
+    below = np.int64(0)
+    within, squares, cubes = 0.0, 0.0, 0.0
     for b in range(len(counts)):
         count = np.int64(counts[b])
         rank = (below + count / 2) / n_pairs - 0.5
