@@ -16,7 +16,7 @@ from affectome.neural.searchlight._inputs import ModelGeometry
 from affectome.neural.searchlight._moments3 import RunBlocks
 from affectome.neural.statistics import BlockPermutations, block_permutations, family_wise_p
 
-__all__ = ["CentreGeometry", "PermutedScores", "join_permuted", "permuted_scores", "stimulus_permutations"]
+__all__ = ["CentreGeometry", "PermutedScores", "permuted_scores", "stimulus_permutations"]
 
 Floats = NDArray[np.float64]
 Array = NDArray[np.floating]
@@ -189,19 +189,6 @@ def permuted_scores(
     reached = np.where(np.isnan(observed), 0, np.round(p * (len(null) + 1)) - 1).astype(np.int64)
     maxima = np.max(np.where(np.isnan(null), -np.inf, null), axis=1).astype(np.float64)
     return PermutedScores(observed, reached, maxima, len(null), null if keep else None)
-
-
-def join_permuted(parts: Sequence[PermutedScores]) -> PermutedScores:
-    """The scores of several parts of the centres, scored with the same permutations, as one."""
-    nulls = [part.null for part in parts]
-    kept = [null for null in nulls if null is not None]
-    return PermutedScores(
-        observed=np.concatenate([part.observed for part in parts]),
-        reached=np.concatenate([part.reached for part in parts]),
-        maxima=np.max([part.maxima for part in parts], axis=0),
-        n_permutations=parts[0].n_permutations,
-        null=np.concatenate(kept, axis=1) if len(kept) == len(nulls) else None,
-    )
 
 
 def _similarity(of: CentreGeometry | ModelGeometry) -> Floats:
