@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from affectome.neural.searchlight._chunks import CHUNK, Arrays
 from affectome.neural.searchlight._inputs import BrainMetric, ModelGeometry, Neighbourhoods, Patterns
 from affectome.neural.searchlight._jackknife import jackknife
 from affectome.neural.searchlight._moments3 import SUMS, RunBlocks, centred_pair_sums, dense_pair_sums
-from affectome.neural.searchlight._pearson import PearsonScorer, brain_factors
+from affectome.neural.searchlight._pearson import PearsonScorer, SphereFactors, brain_factors
 from affectome.neural.searchlight._permutations import CentreGeometry, permuted_scores
 from affectome.neural.statistics import BlockPermutations
 
@@ -65,6 +66,8 @@ class PearsonChunks:
         if asked.metric == "euclidean":
             scorer.ready.pairs  # noqa: B018  (made once here, so that no process makes its own)
         self._scorer = _emptied(scorer)
+        runs = None if asked.blocks.run is None else scorer.ready.runs
+        self._sorted = RunBlocks(asked.blocks.n, runs)  # as the factors of a sphere are
 
     @property
     def model_r(self) -> Floats:
@@ -90,16 +93,19 @@ class PearsonChunks:
     def score(self, responses: Singles, neighbourhoods: Neighbourhoods) -> Arrays:
         scorer = copy.copy(self._scorer)
         scorer.responses = responses
-        sums = scorer.score(neighbourhoods, per_stimulus=self.asked.jackknifed)
+        by_factors = self.asked.closed and self.asked.metric != "euclidean"
+        visit = partial(factor_sums, blocks=self._sorted) if by_factors else None
+        sums = scorer.score(neighbourhoods, per_stimulus=self.asked.jackknifed, visit=visit)
         found: dict[str, NDArray[Any]] = {"r": sums.r, "n_directionless": sums.n_directionless}
         if self.asked.jackknifed:
             found["covariances"] = jackknife(sums, groups=self.asked.groups).covariances
         if self.asked.controls:
             given = {name: self.asked.controls for name in sums.models if name not in self.asked.controls}
-            partial = jackknife(sums, controls=given, groups=self.asked.groups)
-            found["partial"], found["partial_covariances"] = partial.scores, partial.covariances
+            held = jackknife(sums, controls=given, groups=self.asked.groups)
+            found["partial"], found["partial_covariances"] = held.scores, held.covariances
         if self.asked.closed:
-            found["pair_sums"] = pair_sums(responses, neighbourhoods, self.asked)
+            made = np.array(sums.visited) if by_factors else pair_sums(responses, neighbourhoods, self.asked)
+            found["pair_sums"] = made
         if self.asked.drawn is not None:
             geometries = [brain_geometry(responses, voxels, self.asked.metric) for voxels in neighbourhoods]
             found.update(drawn_scores(geometries, self.asked.models, self.asked))
@@ -138,6 +144,14 @@ def pair_sums(responses: Singles, neighbourhoods: Neighbourhoods, asked: Asked) 
         else:
             sums[centre] = _low_rank_sums(source, voxels, asked)
     return sums
+
+
+def factor_sums(sphere: SphereFactors, blocks: RunBlocks) -> Floats:
+    """The same of one sphere, from the factors that its score was made of."""
+    turned = np.ascontiguousarray(sphere.d.T)
+    if turned.shape[1] >= len(turned):
+        return dense_pair_sums(turned @ sphere.d + (sphere.effect + sphere.effect[:, None] + sphere.constant), blocks)
+    return centred_pair_sums(turned, sphere.effect, sphere.constant, None, blocks, gram=sphere.gram)
 
 
 def _low_rank_sums(source: Singles, voxels: NDArray[np.int32], asked: Asked) -> Floats:
