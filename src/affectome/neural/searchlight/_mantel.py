@@ -145,8 +145,8 @@ def mantel_test(r: ArrayLike, brain: ArrayLike, models: Sequence[ModelNull]) -> 
 
     **How near.** Against 80,000 to 200,000 drawn permutations (60, 300 and 2,180 stimuli, models of rank 1 to 30,
     patterns that vary in one direction or in a hundred) the distance of the distributions was below .02, and p = .001
-    was met within a factor 1.4, mostly from above (once 1.6 too large, with 60 stimuli); without the chi-squared part it was up to twice too small where
-    patterns and model are both of low rank. p below 1e-4 is extrapolation.
+    was met within a factor 1.4, mostly from above (once 1.6 too large, with 60 stimuli); without the chi-squared part
+    it was up to twice too small where patterns and model are both of low rank. p below 1e-4 is extrapolation.
 
     References
     ----------
