@@ -95,6 +95,14 @@ def test_a_map_with_nothing_to_show_is_a_page_that_says_so(tmp_path, shown):
     assert "|value| ≥ 9: 0 of 14,283 voxels" in page or "none of 14,283 voxels is significant" in page
 
 
+@pytest.mark.parametrize("space", ["MNI152NLin2009cAsym", None])
+def test_the_same_map_is_the_same_page_to_the_byte(tmp_path, space):
+    grid = brain(space)
+    values = np.linspace(0, 1, len(grid))
+    first, second = (write_brain_view(tmp_path / f"{k}.html", values, grid, "r").read_bytes() for k in range(2))
+    assert first == second
+
+
 @pytest.mark.skipif(not (shutil.which("chromium") and shutil.which("chromedriver")), reason="needs a browser")
 def test_a_browser_draws_both_kinds_of_page_without_an_error(pages, tmp_path):
     selenium = pytest.importorskip("selenium.webdriver")
