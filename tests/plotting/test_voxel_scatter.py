@@ -6,6 +6,7 @@ import pytest
 
 from affectome.errors import InputError
 from affectome.neural.encoding import EncodingDifference
+from affectome.neural.searchlight import CentrePair
 from affectome.plotting import plot_voxel_scatter
 
 
@@ -60,3 +61,19 @@ def test_chosen_voxels_alone_or_none_at_all(assert_readable):
     assert_readable(figure)
     with pytest.raises(InputError, match="no region 'TPJ'"):
         plot_voxel_scatter(given, region="TPJ")
+
+
+def test_centres_of_a_searchlight_are_drawn_with_their_share_and_slope_and_no_interval(assert_readable):
+    given = result(300)
+    numbers = {"n_voxels": 299, "r_first": 0.12, "r_second": 0.1, "share_above": 0.62, "slope": 1.2}
+    row = pd.DataFrame([numbers], ["all"])
+    pair = CentrePair("sub-01", "mllm", "llm", "spearman", given.voxels, row)
+    figure = plot_voxel_scatter(pair, {"mllm": "MLLM"}, title="sub-01")
+    (ax,) = figure.axes
+    np.testing.assert_allclose(ax.collections[0].get_offsets(), given.voxels[["r_second", "r_first"]].dropna())
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Spearman RSA r, llm", "Spearman RSA r, MLLM")
+    assert ax.get_title(loc="left") == "sub-01\n299 centres; MLLM higher in 62%; slope 1.20"
+    assert_readable(figure)
+    none = row.assign(n_voxels=0, share_above=np.nan, slope=np.nan)
+    nothing = CentrePair("sub-01", "mllm", "llm", "pearson", given.voxels[:1], none)
+    assert plot_voxel_scatter(nothing).axes[0].get_title(loc="left") == "0 centres"

@@ -8,6 +8,7 @@ from affectome.plotting._categories import (
     plot_confusion,
     plot_silhouettes,
 )
+from affectome.plotting._centre_profile import plot_centre_profile
 from affectome.plotting._comparison import plot_agreements, plot_comparison_matrix
 from affectome.plotting._component_maps import (
     plot_component_consistency,
@@ -51,6 +52,7 @@ __all__ = [
     "plot_alphas",
     "plot_category_scores",
     "plot_category_structure",
+    "plot_centre_profile",
     "plot_comparison_matrix",
     "plot_component_consistency",
     "plot_component_maps",

@@ -15,6 +15,7 @@ from affectome.plotting._style import COLUMN_WIDTH, OKABE_ITO, figure_of, house_
 
 if TYPE_CHECKING:
     from affectome.neural.encoding import EncodingDifference
+    from affectome.neural.searchlight import CentrePair
 
 __all__ = ["plot_voxel_scatter"]
 
@@ -22,7 +23,7 @@ _SCATTERED = 2_000  # voxels up to which each is a dot
 
 
 def plot_voxel_scatter(
-    result: EncodingDifference,
+    result: EncodingDifference | CentrePair,
     labels: Mapping[str, str] | None = None,
     *,
     voxels: np.ndarray | None = None,
@@ -30,14 +31,15 @@ def plot_voxel_scatter(
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw the held-out r of every voxel under two spaces against each other.
+    """Draw the score of every voxel under two spaces against each other: held-out r, or r of a searchlight.
 
     The dashed line is where both are equal, the solid one has the slope of the result through the means. The title
-    gives the share of voxels above the diagonal and the slope, with the intervals of the result.
+    gives the share of voxels above the diagonal and the slope, with the intervals of the result; centres of a
+    searchlight share voxels, and have none.
 
     Parameters
     ----------
-    result : EncodingDifference
+    result : EncodingDifference, or CentrePair
     labels
         What spaces are called; by default their names.
     voxels : bool array of shape (n_voxels,)
@@ -53,6 +55,8 @@ def plot_voxel_scatter(
     -------
     matplotlib Figure
     """
+    from affectome.neural.searchlight import CentrePair
+
     if region not in result.regions.index:
         raise InputError(f"the comparison has no region '{region}'", remedy="use one of its table `regions`")
     found = result.regions.loc[[region]].iloc[0].to_dict()
@@ -83,13 +87,22 @@ def plot_voxel_scatter(
         ax.set_ylim(limits)
         ax.set_box_aspect(1)
         names = [drawable((labels or {}).get(name, name)) for name in (result.second, result.first)]
-        ax.set_xlabel(f"Held-out r, {names[0]}")
-        ax.set_ylabel(f"Held-out r, {names[1]}")
-        said = _said(found, names[1], result.level)
+        if isinstance(result, CentrePair):
+            score, said = f"{result.statistic.capitalize()} RSA r", _described(found, names[1])
+        else:
+            score, said = "Held-out r", _said(found, names[1], result.level)
+        ax.set_xlabel(f"{score}, {names[0]}")
+        ax.set_ylabel(f"{score}, {names[1]}")
         ax.set_title("\n".join(([drawable_lines(title)] if title else []) + said), fontsize=7, loc="left")
         if not len(both):
             ax.text(0.5, 0.5, "no voxel has both correlations", transform=ax.transAxes, ha="center", fontsize=7)
     return figure_of(ax)
+
+
+def _described(found: Mapping[Any, float], first: str) -> list[str]:
+    given = "" if np.isnan(found["slope"]) else f"; slope {found['slope']:.2f}"
+    higher = "" if np.isnan(found["share_above"]) else f"; {first} higher in {found['share_above']:.0%}"
+    return [f"{int(found['n_voxels']):,} centres{higher}{given}"]
 
 
 def _said(found: Mapping[Any, float], first: str, level: float) -> list[str]:

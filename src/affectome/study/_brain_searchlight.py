@@ -71,6 +71,9 @@ def searchlight_stage(reading: BrainReading, subject: str, how: Searching) -> St
     chunks = f"{folder}/.chunks"
 
     def run(progress: Progress) -> Written:
+        from affectome.neural import centre_pair
+        from affectome.plotting import plot_voxel_scatter
+
         person = reading.person(subject)
         found = _compared(person, how, _centres(person, how), chunks=chunks, progress=progress)
         tables, figures, maps = {}, {}, MapFolder(asked.out, folder, person.recording)
@@ -86,12 +89,16 @@ def searchlight_stage(reading: BrainReading, subject: str, how: Searching) -> St
             figures[f"difference_{other}"] = _figure(
                 person, values["difference"], values["q"], "Difference of r", title, diverging=True
             )
+            figures[f"scatter_{other}"] = plot_voxel_scatter(centre_pair(found, asked.first, other), title=subject)
         shutil.rmtree(asked.out / chunks, ignore_errors=True)  # what is in them is in the maps now
         return Written(tables, figures, _facts(found, how), maps.files)
 
     return written_stage(
         f"searchlight/{subject}", asked.out, folder, run, tables=[f"{space}/voxels" for space in asked.spaces],
-        figures=[*(f"r_{space}" for space in asked.spaces), *(f"difference_{other}" for other in others)],
+        figures=[
+            *(f"r_{space}" for space in asked.spaces),
+            *(f"{kind}_{other}" for other in others for kind in ("difference", "scatter")),
+        ],
         parameters=_parameters(reading, how), files=asked.files(subject, *asked.spaces, *asked.controls),
         reads=asked.reads(*asked.spaces, *asked.controls),
     )  # fmt: skip
