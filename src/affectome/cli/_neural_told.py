@@ -115,7 +115,7 @@ def _average(where: list[str], found: Mapping[str, Any]) -> list[str]:
         return []
     return [
         f"{where[0]}, mean over {found['n_people']} people: largest r {number(found['largest_mean'])}; "
-        f"{found['n_everybody']:,} of {found['n_voxels']:,} voxels predicted in everybody, "
+        f"{found['n_everybody']:,} of {found['n_voxels']:,} voxels significant in everybody, "
         f"{found['n_somebody']:,} in somebody."
     ]
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from affectome._files import make_folder, write_json
@@ -112,7 +113,7 @@ def search_brain(
     """
     how = replace(how or Searching(), n_jobs=n_jobs)
     of_person, of_all = partial(searching_stages, how=how), partial(searched_group_stages, how=how)
-    return _run(asked, "searchlight", of_person, of_all, 1, progress or unseen)
+    return _run(asked, "searchlight", of_person, of_all, 1, progress or unseen, how.parameters())
 
 
 def _run(
@@ -122,6 +123,7 @@ def _run(
     of_all: Callable[[BrainReading], list[Stage]],
     n_jobs: int,
     progress: Callable[[str, str], Progress],
+    further: Mapping[str, Any] = MappingProxyType({}),
 ) -> BrainResult:
     check_asked(asked)
     with locked(make_folder(asked.out)), said_once():
@@ -138,7 +140,8 @@ def _run(
         warn_of_grid_edges(records, asked.alphas)
         summary = {record.name: record.summary for record in records}
         left_out = {name: str(error) for name, error in failed.items()}
-        write_json(asked.out / f"{kind}.json", {"settings": _settings(asked), "found": summary, "left_out": left_out})
+        settings = {**_settings(asked), **further}
+        write_json(asked.out / f"{kind}.json", {"settings": settings, "found": summary, "left_out": left_out})
     return BrainResult(asked.out, summary, tuple(records), failed)
 
 

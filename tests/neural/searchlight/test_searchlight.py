@@ -462,3 +462,20 @@ def test_what_cannot_be_asked_is_refused_in_a_sentence(recording, spaces, sphere
     refused("known for Pearson only", recording, spaces, spheres, controls=["human"], statistic="spearman")
     refused("known for tau-a", recording, spaces, spheres, statistic="kendall")
     refused("there are no centres", recording, spaces, empty)
+
+
+def test_stimuli_shown_in_several_runs_need_all_pairs_and_the_log_says_so(recording, spaces, spheres, caplog):
+    trials = recording.trials.assign(stimulus=[f"s{k % 24:02d}" for k in range(48)])  # twice, in two runs
+    repeated = replace(recording, trials=trials)
+    with pytest.raises(InputError, match=r"shown in more than one run.*within_run=\"include\""):
+        searchlight(repeated, spaces, spheres, test="none")
+    with caplog.at_level(logging.WARNING):
+        found = searchlight(repeated, spaces, spheres, test="none", within_run="include")
+    assert (found.within_run, found.n_stimuli, found.n_pairs) == ("include", 24, 276)
+    assert "patterns are means over runs" in caplog.text
+    shown = [f"s{k:02d}" for k in range(24)]
+    by_hand = searchlight(patterns(repeated, shown, runs="ignore"), spaces, spheres, test="none")
+    np.testing.assert_array_equal(found.r, by_hand.r)
+    caplog.clear()
+    searchlight(recording, spaces, spheres, test="none", within_run="include", units="run", intervals=True)
+    assert "means over runs" not in caplog.text  # runs are known, as each stimulus was shown in one

@@ -158,7 +158,8 @@ def _check_one_run_each(stimulus: NDArray[np.str_], run: NDArray[np.int64], sour
             f"{len(several)} stimuli were shown in more than one run ({cut_short(several)}), and a mean over runs "
             "shares the noise of each",
             source=source,
-            remedy='keep presentations apart (average=False), or let all pairs count (runs="ignore")',
+            remedy='keep presentations apart (average=False), or let all pairs count (runs="ignore"; in a searchlight '
+            'within_run="include")',
         )
 
 

@@ -97,7 +97,8 @@ def searchlight(
     brain_metric
         Similarity of patterns: ``"correlation"``, ``"cosine"``, or minus the (squared) Euclidean distance.
     within_run
-        ``"exclude"``: pairs of stimuli of one run, which share its noise, do not count.
+        ``"exclude"``: pairs of stimuli of one run, which share its noise, do not count. ``"include"``: all pairs
+        count, also those of means over several runs.
     test
         ``"closed"``: all permutations of the stimuli at once, by the moments of their scores. ``"drawn"``:
         `n_permutations` of them, within runs or over all stimuli. ``"none"``: no p.
@@ -188,7 +189,7 @@ def searchlight(
         raise InputError(
             "neither a test nor an interval is known for tau-a here", remedy='use test="none" without differences'
         )
-    given, models = _matched(recording, spaces, metric)
+    given, models = _matched(recording, spaces, metric, within_run)
     counted = replace(given, run=None) if within_run == "include" else given
     if within_run not in ("exclude", "include"):
         raise InputError(f"within_run='{within_run}' is no choice", remedy="choose exclude or include")
@@ -245,6 +246,7 @@ def _matched(
     recording: Recording | Patterns,
     spaces: Mapping[str, pd.DataFrame] | Sequence[ModelGeometry],
     metric: ModelMetric | Mapping[str, ModelMetric],
+    within_run: str,
 ) -> tuple[Patterns, list[ModelGeometry]]:
     """Patterns, and geometries over the same stimuli in the same order."""
     if not spaces:
@@ -263,11 +265,23 @@ def _matched(
     if isinstance(recording, Recording):
         tables = [[str(one) for one in space.index] for space in spaces.values()]
         shared = set(tables[0]).intersection(*tables[1:])
-        recording = patterns(recording, [one for one in tables[0] if one in shared])
+        recording = _means(recording, [one for one in tables[0] if one in shared], within_run)
     models = [
         model_geometry(space, name=name, metric=metrics[name], ids=recording.ids) for name, space in spaces.items()
     ]
     return recording, models
+
+
+def _means(recording: Recording, ids: list[str], within_run: str) -> Patterns:
+    """One pattern per stimulus; where stimuli were shown in several runs, without runs if all pairs count."""
+    trials = recording.trials[recording.trials["stimulus"].astype(str).isin(set(ids))]
+    if within_run == "include" and (trials.groupby("stimulus")["run"].nunique() > 1).any():
+        logger.warning(
+            "%s: patterns are means over runs, and those that share runs share noise; all pairs count.",
+            recording.source or recording.subject,
+        )
+        return patterns(recording, ids, runs="ignore")
+    return patterns(recording, ids)
 
 
 def _check_voxels(neighbourhoods: Neighbourhoods, given: Patterns) -> None:
