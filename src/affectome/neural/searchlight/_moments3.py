@@ -182,6 +182,7 @@ def centred_pair_sums(
     signs: Floats | None,
     blocks: RunBlocks,
     *,
+    gram: Array | None = None,
     every_cube: bool | None = None,
 ) -> Floats:
     """The sums of similarities ``constant + u_i + u_j + sum_k signs[k] f_ik f_jk``.
@@ -194,11 +195,13 @@ def centred_pair_sums(
         u, likewise.
     constant, signs, blocks, every_cube
         As in :func:`low_rank_pair_sums`, whose Notes say what is computed.
+    gram : array of shape (k, k), optional
+        f'f, where it is known already.
     """
     n, kind = len(about), about.dtype
     u = np.asarray(effect, np.float64)
     signed = np.ones(about.shape[1]) if signs is None else np.asarray(signs, np.float64)
-    squares: Floats = (about.T @ about).astype(np.float64)
+    squares: Floats = (about.T @ about if gram is None else gram).astype(np.float64)
     pulled = (about.T @ u.astype(kind)).astype(np.float64)
     in_run = blocks.gather(about)
     within = blocks.products(_times(in_run, signs), in_run)
