@@ -10,7 +10,9 @@ from scipy.spatial.distance import pdist
 from affectome import InputError
 from affectome.errors import Interrupted
 from affectome.neural import (
+    ModelGeometry,
     Neighbourhoods,
+    Patterns,
     Recording,
     VolumeGrid,
     model_geometry,
@@ -22,6 +24,8 @@ from affectome.neural import (
     write_searchlight,
 )
 from affectome.neural.searchlight import _chunks
+from affectome.neural.searchlight._moments3 import RunBlocks, dense_pair_sums, permutation_moments
+from affectome.neural.searchlight._permutations import CentreGeometry, permuted_scores, stimulus_permutations
 
 SHAPE = (7, 7, 8)
 METRICS = ["correlation", "cosine", "euclidean", "sqeuclidean"]
@@ -227,6 +231,40 @@ def permuted_by_hand(recording, spaces, neighbourhoods, n_permutations):
     orders = np.array([np.arange(48), *[rng.permutation(48) for _ in range(n_permutations)]])
     scores = [table[orders[:, left[kept]], orders[:, right[kept]]] @ np.array(brains).T for table in tables]
     return np.stack([(score >= score[0] - 1e-6).mean(axis=0) for score in scores], axis=1)
+
+
+@pytest.mark.parametrize("brain_metric", ["correlation", "cosine"])
+def test_nulls_survive_patterns_that_are_nearly_alike(brain_metric):
+    """A pattern 10,000 times what tells stimuli apart leaves similarities 1 to eight digits: more than float32 has."""
+    rng = np.random.default_rng(3)
+    shared = 1e4 * rng.normal(size=24)
+    responses = (rng.normal(size=(60, 24)) + shared).astype(np.float32)
+    run, factors = np.arange(60) // 6, rng.normal(size=(60, 3))
+    given = Patterns("sub-01", tuple(f"s{k}" for k in range(60)), responses, run)
+    sphere, space = Neighbourhoods(np.array([0, 24]), np.arange(24, dtype=np.int32)), ModelGeometry("a", "dot", factors)
+    exact = responses.astype(float)
+    if brain_metric == "correlation":
+        exact -= exact.mean(axis=1, keepdims=True)
+    exact /= np.linalg.norm(exact, axis=1, keepdims=True)
+    blocks = RunBlocks(60, run)
+    sums = dense_pair_sums(exact @ exact.T, blocks)
+    null = permutation_moments(sums, dense_pair_sums(factors @ factors.T, RunBlocks(60)), 60)
+
+    closed = searchlight(given, [space], sphere, brain_metric=brain_metric)
+    assert closed.null_skewness[0, 0] == pytest.approx(float(null.skewness), abs=1e-3)
+    orders = np.array([rng.permutation(60) for _ in range(4000)])
+    left, right = np.nonzero(np.triu(blocks.counts(slice(None)), 1))
+    pairs = (exact @ exact.T)[left, right]
+    permuted = (factors @ factors.T)[orders[:, left], orders[:, right]]
+    unit = pairs.std() * (factors @ factors.T)[left, right].std() * len(pairs)
+    scores = permuted @ (pairs - pairs.mean()) / unit
+    assert closed.null_sd[0, 0] == pytest.approx(scores.std(), rel=0.05)
+
+    drawn = searchlight(given, [space], sphere, brain_metric=brain_metric, test="drawn", n_permutations=999, seed=0)
+    told = stimulus_permutations(60, run, n_permutations=999, seed=0)
+    expected = permuted_scores([CentreGeometry(dense=exact @ exact.T)], [space], blocks, told)
+    assert expected.observed[0, 0] == pytest.approx(drawn.r[0, 0], abs=1e-6)
+    np.testing.assert_array_equal(drawn.p, expected.p)
 
 
 @pytest.mark.parametrize("statistic", ["pearson", "spearman"])

@@ -172,20 +172,19 @@ def low_rank_pair_sums(
     mean = factors.mean(axis=0, dtype=np.float64)
     about = factors - mean.astype(factors.dtype)
     effect = (about @ (signed * mean).astype(factors.dtype)).astype(np.float64)
-    return centred_pair_sums(about, effect, float(mean @ (signed * mean)), signs, blocks, every_cube=every_cube)
+    return centred_pair_sums(about, effect, signs, blocks, every_cube=every_cube)
 
 
 def centred_pair_sums(
     about: Array,
     effect: Floats,
-    constant: float,
     signs: Floats | None,
     blocks: RunBlocks,
     *,
     gram: Array | None = None,
     every_cube: bool | None = None,
 ) -> Floats:
-    """The sums of similarities ``constant + u_i + u_j + sum_k signs[k] f_ik f_jk``.
+    """The sums of similarities ``u_i + u_j + sum_k signs[k] f_ik f_jk``, and any constant, which drops out.
 
     Parameters
     ----------
@@ -193,7 +192,7 @@ def centred_pair_sums(
         f, whose columns sum to 0 up to rounding.
     effect : array of shape (n,)
         u, likewise.
-    constant, signs, blocks, every_cube
+    signs, blocks, every_cube
         As in :func:`low_rank_pair_sums`, whose Notes say what is computed.
     gram : array of shape (k, k), optional
         f'f, where it is known already.
@@ -206,11 +205,10 @@ def centred_pair_sums(
     in_run = blocks.gather(about)
     within = blocks.products(_times(in_run, signs), in_run)
     within += blocks.pairs(u.astype(kind))
-    within += kind.type(constant)
     within *= blocks.both
-    c = float((n * n * constant - within.sum(dtype=np.float64)) / blocks.n_ordered)
-    d = constant - c
-    within -= kind.type(c) * blocks.both
+    # d of the mean similarity alone: a constant taken on and off again is lost in float32 where patterns are alike.
+    d = float(within.sum(dtype=np.float64) / blocks.n_ordered)
+    within += kind.type(d) * blocks.both
 
     stretched = about @ (signed[:, None] * squares * signed).astype(kind)  # rows of f S f'f S
     squared = blocks.products(blocks.gather(stretched), in_run)  # pairs within runs of L^2

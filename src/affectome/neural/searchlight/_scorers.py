@@ -126,7 +126,7 @@ def brain_geometry(responses: Singles, voxels: NDArray[np.int32], metric: BrainM
     if metric == "euclidean":
         return CentreGeometry(dense=_distances(responses, voxels))
     factors, signs = brain_factors(responses, voxels, metric)
-    return CentreGeometry(factors.astype(np.float32), None if (signs > 0).all() else signs)
+    return CentreGeometry(factors, None if (signs > 0).all() else signs)
 
 
 def pair_sums(responses: Singles, neighbourhoods: Neighbourhoods, asked: Asked) -> Floats:
@@ -151,7 +151,7 @@ def factor_sums(sphere: SphereFactors, blocks: RunBlocks) -> Floats:
     turned = np.ascontiguousarray(sphere.d.T)
     if turned.shape[1] >= len(turned):
         return dense_pair_sums(turned @ sphere.d + (sphere.effect + sphere.effect[:, None] + sphere.constant), blocks)
-    return centred_pair_sums(turned, sphere.effect, sphere.constant, None, blocks, gram=sphere.gram)
+    return centred_pair_sums(turned, sphere.effect, None, blocks, gram=sphere.gram)
 
 
 def _low_rank_sums(source: Singles, voxels: NDArray[np.int32], asked: Asked) -> Floats:
@@ -166,8 +166,8 @@ def _low_rank_sums(source: Singles, voxels: NDArray[np.int32], asked: Asked) -> 
     factors = np.empty((len(voxels), source.shape[1]), np.float32)
     effect, *scratch = np.empty((4, source.shape[1]))
     columns = voxels.astype(np.intp)
-    constant, _ = kernels.fill_factors(source, columns, kinds[asked.metric], factors, effect, *scratch)
-    return centred_pair_sums(np.ascontiguousarray(factors.T), effect, float(constant), None, asked.blocks)
+    kernels.fill_factors(source, columns, kinds[asked.metric], factors, effect, *scratch)
+    return centred_pair_sums(np.ascontiguousarray(factors.T), effect, None, asked.blocks)
 
 
 def similarities(of: CentreGeometry | ModelGeometry) -> Floats:
