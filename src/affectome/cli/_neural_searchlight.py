@@ -49,7 +49,10 @@ def searchlight(
     ] = "stimulus",
     test: Annotated[
         str,
-        typer.Option("--test", help="Permutations of stimuli: closed (all, by their moments), or drawn within runs."),
+        typer.Option(
+            "--test",
+            help="Permutations of stimuli: closed (all, by their moments) or drawn within runs, for sorted stimuli.",
+        ),
     ] = "closed",
     out: Annotated[Path, typer.Option("--out", help="Results folder.")] = Path("neural/rsa"),
     labels: Labels = None,

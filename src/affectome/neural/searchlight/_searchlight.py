@@ -26,6 +26,7 @@ from affectome.neural.searchlight._jackknife import JackknifedScores, score_diff
 from affectome.neural.searchlight._mantel import mantel_test, model_nulls
 from affectome.neural.searchlight._models import model_geometry, stored_geometry
 from affectome.neural.searchlight._moments3 import RunBlocks
+from affectome.neural.searchlight._order import warn_of_sorted_stimuli
 from affectome.neural.searchlight._patterns import patterns
 from affectome.neural.searchlight._permutations import stimulus_permutations
 from affectome.neural.searchlight._rank_scorers import KendallChunks, SpearmanChunks, rank_nulls
@@ -211,6 +212,8 @@ def searchlight(
     walk = Walk(n_jobs, _bytes(memory_gb), folder, progress)
     found = walk_centres(scorer, given.responses, neighbourhoods, walk)
     _tell_of_directionless(found, given)
+    if asked.closed:
+        warn_of_sorted_stimuli(asked, given)
     return Searchlight(
         subject=given.subject,
         spaces=tuple(names),
