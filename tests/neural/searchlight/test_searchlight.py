@@ -517,3 +517,13 @@ def test_stimuli_shown_in_several_runs_need_all_pairs_and_the_log_says_so(record
     caplog.clear()
     searchlight(recording, spaces, spheres, test="none", within_run="include", units="run", intervals=True)
     assert "means over runs" not in caplog.text  # runs are known, as each stimulus was shown in one
+
+
+def test_a_single_run_is_enough_where_all_pairs_count(recording, spaces, spheres, caplog):
+    single = replace(recording, trials=recording.trials.assign(run=1))
+    with pytest.raises(InputError, match="all patterns come from run 1"):
+        searchlight(single, spaces, spheres, test="none")
+    found = searchlight(single, spaces, spheres, test="none", within_run="include")
+    every = searchlight(recording, spaces, spheres, test="none", within_run="include")
+    np.testing.assert_array_equal(found.r, every.r)
+    assert "means over runs" not in caplog.text

@@ -276,15 +276,17 @@ def _matched(
 
 
 def _means(recording: Recording, ids: list[str], within_run: str) -> Patterns:
-    """One pattern per stimulus; where stimuli were shown in several runs, without runs if all pairs count."""
+    """One pattern per stimulus; if all pairs count, without runs where those do not tell stimuli apart."""
+    if within_run != "include":
+        return patterns(recording, ids)
     trials = recording.trials[recording.trials["stimulus"].astype(str).isin(set(ids))]
-    if within_run == "include" and (trials.groupby("stimulus")["run"].nunique() > 1).any():
+    repeated = (trials.groupby("stimulus")["run"].nunique() > 1).any()
+    if repeated:
         logger.warning(
             "%s: patterns are means over runs, and those that share runs share noise; all pairs count.",
             recording.source or recording.subject,
         )
-        return patterns(recording, ids, runs="ignore")
-    return patterns(recording, ids)
+    return patterns(recording, ids, runs="ignore" if repeated or trials["run"].nunique() == 1 else "keep")
 
 
 def _check_voxels(neighbourhoods: Neighbourhoods, given: Patterns) -> None:
