@@ -220,8 +220,8 @@ def test_a_run_killed_in_the_middle_goes_on_from_its_chunks_to_the_same_bytes(wo
     again = search_brain(asked(world, tmp_path), Searching(radius=2))
     n_centres = first.summary["searchlight/sub-01"]["n_centres"]
     assert 128 < n_centres < 256
-    # two chunks of a person and the regions; one of the first person was there
-    assert scored == [n_centres - 128, 3, 128, n_centres - 128, 3, 128, n_centres - 128, 3]
+    # two chunks of each person, of which one was there
+    assert (scored.count(128), scored.count(n_centres - 128)) == (2, 3)
     assert not again.failed and not list(tmp_path.rglob("chunk-*.npz"))
     before, after = contents(first.results), contents(tmp_path)
     assert set(before) == set(after) and [name for name in before if before[name] != after[name]] == []
