@@ -245,3 +245,12 @@ def test_only_permutations_within_runs_are_valid_when_stimuli_are_sorted_and_res
     p, within = simulate_p(np.random.default_rng(10), 300, drift=True, sorted_stimuli=True)
     assert (p <= 0.05).mean() > 0.2
     assert (within <= 0.05 + 1e-9).mean() < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300)
+
+
+def test_no_p_is_below_the_chance_of_one_arrangement():
+    """Four stimuli have 24 arrangements, so that the best of them is reached in at least one of 24."""
+    factors = np.array([[4.0, 0], [4.1, 0], [0, 1], [0, 1.2]])
+    sums = low_rank_pair_sums(factors, None, RunBlocks(4))[None]
+    test = mantel_test([[1.0]], sums, model_nulls([model(factors)], RunBlocks(4)))
+    assert test.p[0, 0] >= 1 / 24
+    assert null_p((1 - test.null_mean) / test.null_sd, test.null_skewness)[0, 0] < 1 / 24

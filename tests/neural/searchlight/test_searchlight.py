@@ -527,3 +527,17 @@ def test_a_single_run_is_enough_where_all_pairs_count(recording, spaces, spheres
     every = searchlight(recording, spaces, spheres, test="none", within_run="include")
     np.testing.assert_array_equal(found.r, every.r)
     assert "means over runs" not in caplog.text
+
+
+@pytest.mark.parametrize("n", [16, 48])
+def test_the_log_says_that_p_is_rough_for_few_stimuli(n, caplog):
+    rng = np.random.default_rng(0)
+    given = Patterns("sub-01", tuple(f"s{k}" for k in range(n)), rng.normal(size=(n, 9)).astype(np.float32))
+    around = Neighbourhoods(np.array([0, 9]), np.arange(9, dtype=np.int32))
+    space = ModelGeometry("a", "dot", rng.normal(size=(n, 3)))
+    with caplog.at_level(logging.WARNING):
+        searchlight(given, [space], around)
+        searchlight(given, [space], around, test="none")
+    told = [record.getMessage() for record in caplog.records if "rough" in record.getMessage()]
+    assert len(told) == (n == 16)
+    assert not told or told[0].startswith("sub-01: p in closed form is rough for 16 stimuli")

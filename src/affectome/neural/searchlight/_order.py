@@ -8,8 +8,6 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from affectome._progress import silent
-from affectome.neural.searchlight._chunks import Walk, walk_centres
 from affectome.neural.searchlight._inputs import BrainMetric, Neighbourhoods, Patterns
 from affectome.neural.searchlight._mantel import mantel_test, model_nulls
 from affectome.neural.searchlight._moments3 import RunBlocks
@@ -52,7 +50,7 @@ def _known(
     patterns = Patterns(given.subject, given.ids, places, blocks.run)
     everything = Neighbourhoods(np.array([0, places.shape[1]], np.int64), np.arange(places.shape[1], dtype=np.int32))
     order = replace(asked, metric=metric, blocks=blocks, closed=True, drawn=None, jackknifed=False, controls=())
-    found = walk_centres(PearsonChunks(order, patterns), places, everything, Walk(1, 1e15, None, silent))
+    found = PearsonChunks(order, patterns).score(places, everything)
     p = mantel_test(found["r"], found["pair_sums"], model_nulls(asked.models, blocks)).p[0]
     return {
         model.name: f"the stimuli of {which} are alike (r = {r:.3f}, p = {chance:.2g}). Where the brain {brain}"

@@ -98,7 +98,8 @@ def stimulus_permutations(
     run : array of shape (n,), optional
         Run of each stimulus; needed where permutations stay within runs.
     within
-        ``"run"``: null, which stimulus of a run had which response is arbitrary. It needs no randomisation over runs.
+        ``"run"``: null, which stimulus of a run had which response is arbitrary. It needs no randomisation over runs,
+        but an order within runs in which neighbours are not alike, or responses that do not follow one another.
         None: stimuli are exchangeable over the whole recording, which needs stimuli that were assigned to runs at
         random, or a model that knows nothing of runs.
     n_permutations

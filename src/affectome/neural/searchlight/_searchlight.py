@@ -48,6 +48,7 @@ _SCORERS: dict[str, Callable[[Asked, Patterns], PearsonChunks | SpearmanChunks |
     "kendall": KendallChunks,
 }
 _VERSION = 1  # raised when the same inputs would now give other chunks
+_FEW = 30  # stimuli below which the moments do not tell the tail of all permutations
 _ROUNDING = 1e-5  # of scores whose permutations are summed in float32
 _CLOSED = "The stimuli of the space are exchangeable over the whole recording (all permutations, in closed form)."
 _DRAWN = {
@@ -152,12 +153,14 @@ def searchlight(
 
     **Null of p**, one-sided (more alike than by chance): the space does not know which stimulus evoked which pattern.
     *Permuted* are the stimuli of the space; the pairs that count belong to the patterns and stay. Over the whole
-    recording that assumes stimuli were assigned to runs at random, or that a space knows nothing of runs; if stimuli
-    of a run resemble one another *and* neighbouring runs resemble one another in the brain (drift), p is too small:
-    draw within runs then. Closed form: mean and variance exact; skewness exact for Pearson up to 512 stimuli (above,
-    the mean cube comes from 32 of them), in part that of the similarities in place of their ranks for Spearman; a sum
-    of a chi-squared and a gamma variable has these and about the right kurtosis. p below 1e-4 is extrapolated.
-    Drawn: p = (b + 1) / (B + 1).
+    recording that assumes stimuli were assigned to runs at random, or that a space knows nothing of runs; if stimuli of
+    a run resemble one another in it *and* each run has a pattern of its own in the brain (or neighbouring runs have
+    like ones: drift), p is too small: draw within runs then, which is valid unless stimuli and responses also follow
+    their neighbours within a run. ``standardise_runs`` takes the pattern of a run off. Closed form: mean and variance
+    exact; skewness exact for Pearson up to 512 stimuli (above, the mean cube comes from 32 of them), in part that of
+    the similarities in place of their ranks for Spearman; a sum of a chi-squared and a gamma variable has these and
+    about the right kurtosis. p below 1e-4 is extrapolated; of fewer than 30 stimuli p = .01 may be up to three times
+    too small, and the log says so. Drawn: p = (b + 1) / (B + 1).
     **Correction:** `q`, Benjamini-Hochberg over the centres of one space; `p_family` (drawn), the largest r over all
     centres in each permutation, one space at a time. None over spaces.
 
@@ -214,6 +217,7 @@ def searchlight(
     _tell_of_directionless(found, given)
     if asked.closed:
         warn_of_sorted_stimuli(asked, given)
+        _tell_of_few(given)
     return Searchlight(
         subject=given.subject,
         spaces=tuple(names),
@@ -388,6 +392,16 @@ def _tell_of_directionless(found: Arrays, given: Patterns) -> None:
             given.subject,
             int((counts > 0).sum()),
             int(counts.max()),
+        )
+
+
+def _tell_of_few(given: Patterns) -> None:
+    if len(given.ids) < _FEW:
+        logger.warning(
+            "%s: p in closed form is rough for %d stimuli, and p = .01 may be up to three times too small: use "
+            'test="drawn" where it matters.',
+            given.subject,
+            len(given.ids),
         )
 
 
