@@ -22,6 +22,8 @@ __all__ = ["KendallChunks", "SpearmanChunks", "rank_nulls"]
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
+_EXACT_UP_TO = 300  # stimuli, of which all sums over ranks of distances are made, by n^3 operations
+
 
 class SpearmanChunks:
     """Spearman rho, by ranks of similarities."""
@@ -59,14 +61,22 @@ class SpearmanChunks:
         if scores.covariances is not None:
             found["covariances"] = scores.covariances
         if self.asked.closed:
-            asked = self.asked
-            if asked.metric == "euclidean":  # which ranks pairs as squared distances do, and has no factors
-                asked = replace(asked, metric="sqeuclidean")
-            found["pair_sums"] = _sums_of_ranks(pair_sums(responses, neighbourhoods, asked), scores)
+            found["pair_sums"] = self._pair_sums(responses, neighbourhoods, scores)
         if self.asked.drawn is not None:
             geometries = [self._ranks_of(responses, voxels) for voxels in neighbourhoods]
             found.update(drawn_scores(geometries, self._ranked_models, self.asked))
         return found
+
+    def _pair_sums(self, responses: Singles, neighbourhoods: Neighbourhoods, scores: SpearmanScores) -> Floats:
+        asked = self.asked
+        if asked.metric in ("correlation", "cosine"):
+            return _sums_of_ranks(pair_sums(responses, neighbourhoods, asked), scores)
+        if asked.blocks.n <= _EXACT_UP_TO:
+            # One outlying pattern decides the triangles and paths of distances, but not those of their ranks.
+            tables = (similarities(self._ranks_of(responses, voxels)) for voxels in neighbourhoods)
+            return np.stack([dense_pair_sums(table, asked.blocks) for table in tables])
+        squared = replace(asked, metric="sqeuclidean")  # has factors, and ranks pairs as distances do
+        return _sums_of_ranks(pair_sums(responses, neighbourhoods, squared), scores)
 
     def _as_ranks(self, model: ModelGeometry) -> ModelGeometry:
         table = _ranks(similarities(model), self.asked.blocks)

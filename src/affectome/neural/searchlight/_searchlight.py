@@ -47,7 +47,7 @@ _SCORERS: dict[str, Callable[[Asked, Patterns], PearsonChunks | SpearmanChunks |
     "spearman": SpearmanChunks,
     "kendall": KendallChunks,
 }
-_VERSION = 1  # raised when the same inputs would now give other chunks
+_VERSION = 2  # raised when the same inputs would now give other chunks
 _FEW = 30  # stimuli below which the moments do not tell the tail of all permutations
 _ROUNDING = 1e-5  # of scores whose permutations are summed in float32
 _CLOSED = "The stimuli of the space are exchangeable over the whole recording (all permutations, in closed form)."
@@ -157,10 +157,11 @@ def searchlight(
     a run resemble one another in it *and* each run has a pattern of its own in the brain (or neighbouring runs have
     like ones: drift), p is too small: draw within runs then, which is valid unless stimuli and responses also follow
     their neighbours within a run. ``standardise_runs`` takes the pattern of a run off. Closed form: mean and variance
-    exact; skewness exact for Pearson up to 512 stimuli (above, the mean cube comes from 32 of them), in part that of
-    the similarities in place of their ranks for Spearman; a sum of a chi-squared and a gamma variable has these and
-    about the right kurtosis. p below 1e-4 is extrapolated; of fewer than 30 stimuli p = .01 may be up to three times
-    too small, and the log says so. Drawn: p = (b + 1) / (B + 1).
+    exact; skewness exact for Pearson up to 512 stimuli (above, the mean cube comes from 32 of them), for Spearman in
+    part that of the similarities in place of their ranks (exact for Euclidean distances up to 300 stimuli; above, where
+    a pattern lies far out, p = .001 may be many times too small); a sum of a chi-squared and a gamma variable has these
+    and about the right kurtosis. p below 1e-4 is extrapolated; of fewer than 30 stimuli p = .01 may be up to three
+    times too small, and the log says so. Drawn: p = (b + 1) / (B + 1).
     **Correction:** `q`, Benjamini-Hochberg over the centres of one space; `p_family` (drawn), the largest r over all
     centres in each permutation, one space at a time. None over spaces.
 
