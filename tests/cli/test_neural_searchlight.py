@@ -125,3 +125,12 @@ def test_a_radius_that_holds_one_voxel_is_told_of_everybody_and_regions_are_done
 def test_processes_are_counted_from_one(run, folder, tmp_path):
     code, _, err = run(*searched(folder, tmp_path, "--jobs", 0, "--quiet"))
     assert code != 0 and "n_jobs=0 is no number of processes" in err and "Traceback" not in err
+
+
+def test_without_intervals_maps_have_scores_alone_and_regions_keep_theirs(run, folder, tmp_path):
+    code, out, err = run(*searched(folder, tmp_path, "--quiet", "--no-intervals"))
+    assert code == 0, err
+    assert "the reference above it" not in out and "MST: llm above mllm in 0 of 2 people" in out
+    assert "low" not in pd.read_csv(tmp_path / "sub-01/llm/voxels.csv").columns
+    assert pd.read_csv(tmp_path / "sub-01/llm/regions.csv")["low"].notna().all()
+    assert not list((tmp_path / "sub-01/maps").glob("*difference*"))

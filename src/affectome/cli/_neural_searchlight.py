@@ -9,6 +9,7 @@ import typer
 
 from affectome.cli._common import Json, LogFile, Quiet, command, left_out_ids, one_of, stage_progress, start_logging
 from affectome.cli._neural import (
+    AcrossRuns,
     AverageRepeats,
     Exclude,
     Labels,
@@ -54,6 +55,14 @@ def searchlight(
             help="Permutations of stimuli: closed (all, by their moments) or drawn within runs, for sorted stimuli.",
         ),
     ] = "closed",
+    across_runs: AcrossRuns = False,
+    intervals: Annotated[
+        bool,
+        typer.Option(
+            "--intervals/--no-intervals",
+            help="Intervals of every centre, and differences from the reference; half the time or less without.",
+        ),
+    ] = True,
     out: Annotated[Path, typer.Option("--out", help="Results folder.")] = Path("neural/rsa"),
     labels: Labels = None,
     exclude: Exclude = None,
@@ -83,7 +92,7 @@ def searchlight(
         spaces=spaces_named(space), recordings=recordings_named(fmri), out=out, regions=regions, labels=labels,
         excluded=left_out_ids(exclude), standardise=one_of("--standardise", standardise, ("zscore", "center", "none")),
         average_repeats=average_repeats, reference=reference, memory_gb=memory, n_permutations=permutations,
-        level=level, seed=seed,
+        level=level, seed=seed, within=None if across_runs else "run",
     )  # fmt: skip
     distances = ("correlation", "cosine", "euclidean", "sqeuclidean")
     how = Searching(
@@ -95,6 +104,7 @@ def searchlight(
         within_run=one_of("--within-run", within_run, ("exclude", "include")),
         units=one_of("--units", units, ("stimulus", "run")),
         test=one_of("--test", test, ("closed", "drawn")),
+        intervals=intervals,
     )
     with stage_progress(quiet) as progress:
         result = search_brain(asked, how, n_jobs=jobs, progress=progress)

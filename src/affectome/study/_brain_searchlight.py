@@ -41,6 +41,9 @@ class Searching:
         Of the comparison.
     test
         Permutations in closed form, or drawn within runs.
+    intervals
+        Whether scores get intervals, and spaces are held against the reference; without, a pass takes half the time
+        or less.
     n_jobs
         Processes; they change nothing.
     """
@@ -53,6 +56,7 @@ class Searching:
     within_run: Literal["exclude", "include"] = "exclude"
     units: Literal["stimulus", "run"] = "stimulus"
     test: Literal["closed", "drawn"] = "closed"
+    intervals: bool = True
     n_jobs: int = 1
 
     def __post_init__(self) -> None:
@@ -67,7 +71,7 @@ class Searching:
 def searchlight_stage(reading: BrainReading, subject: str, how: Searching) -> Stage:
     """Every centre of one person: maps of r, p and q of every space, and of the reference minus each other."""
     asked, folder = reading.asked, folder_of(reading, subject)
-    others = [space for space in asked.spaces if space != asked.first]
+    others = [space for space in asked.spaces if space != asked.first and how.intervals]
     chunks = f"{folder}/.chunks"
 
     def run(progress: Progress) -> Written:
@@ -75,7 +79,7 @@ def searchlight_stage(reading: BrainReading, subject: str, how: Searching) -> St
         from affectome.plotting import plot_voxel_scatter
 
         person = reading.person(subject)
-        found = _compared(person, how, _centres(person, how), chunks=chunks, progress=progress)
+        found = _compared(person, how, _centres(person, how), intervals=how.intervals, chunks=chunks, progress=progress)
         tables, figures, maps = {}, {}, MapFolder(asked.out, folder, person.recording)
         for space in asked.spaces:
             values = _of_space(found, space, person.recording.n_voxels)
@@ -114,7 +118,8 @@ def region_rsa_stage(reading: BrainReading, subject: str, how: Searching) -> Sta
         person = reading.person(subject)
         if not person.recording.rois:
             return Written(_without_regions(asked.spaces), {}, {"reference": asked.first, "best_regions": []})
-        found = _compared(person, how, parcel_neighbourhoods(person.recording.rois), chunks=None, progress=progress)
+        around = parcel_neighbourhoods(person.recording.rois)
+        found = _compared(person, how, around, intervals=True, chunks=None, progress=progress)
         scores = found.table().rename(columns={"parcel": "region"})
         tables = {
             f"{space}/regions": scores[scores["space"] == space].assign(subject=subject) for space in asked.spaces
@@ -160,17 +165,17 @@ def _centres(person: Person, how: Searching) -> Neighbourhoods:
 
 
 def _compared(
-    person: Person, how: Searching, around: Neighbourhoods, *, chunks: str | None, progress: Progress
+    person: Person, how: Searching, around: Neighbourhoods, *, intervals: bool, chunks: str | None, progress: Progress
 ) -> Searchlight:
     from affectome.neural.searchlight import searchlight
 
     asked = person.asked
-    others = [space for space in asked.spaces if space != asked.first]
+    others = [space for space in asked.spaces if space != asked.first and intervals]
     return searchlight(
         person.recording, person.spaces, around, metric=how.metric, statistic=how.statistic,
         brain_metric=how.brain_metric, within_run=how.within_run, units=how.units, test=how.test,
         n_permutations=asked.n_permutations, permute_within=asked.within,
-        differences=[(asked.first, other) for other in others], intervals=True, level=asked.level,
+        differences=[(asked.first, other) for other in others], intervals=intervals, level=asked.level,
         seed=asked.seed_of("searchlight", person.subject), n_jobs=how.n_jobs, memory_gb=asked.memory_gb,
         resume=None if chunks is None else asked.out / chunks, progress=progress,
     )  # fmt: skip
