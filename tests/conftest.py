@@ -1,4 +1,4 @@
-"""A chat server that does what a test says, shared by the tests of judges and of collection."""
+"""What tests of several rooms share: a chat server that does what a test says, commands, figures that are quick."""
 
 import itertools
 import json
@@ -114,3 +114,19 @@ def run(capsys):
         return code, shown.out, shown.err
 
     return call
+
+
+@pytest.fixture(scope="module")
+def quick_figures():
+    """Figures of studies as PNG alone, and maps as histograms: drawing brains takes most of the time, and has tests."""
+    from affectome.plotting import plot_voxel_values
+
+    def of_values(values, geometry, label, *, significant, title, diverging):
+        assert len(values) == len(geometry)
+        return plot_voxel_values(values, label, significant=significant, title=title)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("affectome.study._written.FORMATS", ("png",))
+        patch.setattr("affectome.plotting.plot_glass_brain", of_values)
+        patch.setattr("affectome.plotting.plot_surface", of_values)
+        yield

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from affectome import write_space
-from affectome.plotting import plot_voxel_values
 from affectome.simulation import simulate_subjects, write_simulated_recordings
+
+pytestmark = pytest.mark.usefixtures("quick_figures")
 
 
 @pytest.fixture(scope="module")
@@ -25,19 +26,6 @@ def folder(tmp_path_factory):
     write_simulated_recordings(people.recordings, folder / "fmri")
     (folder / "areas.toml").write_text('[groups]\nMST = ["MST"]\nPGi = ["PGi"]\nV1 = ["V1"]\n')
     return folder
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_figures():
-    """Figures as PNG alone and no glass brains, which have tests of their own."""
-
-    def sorted_values(values, geometry, label, *, significant, title, diverging):
-        return plot_voxel_values(values, label, significant=significant, title=title)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("affectome.study._written.FORMATS", ("png",))
-        patch.setattr("affectome.plotting.plot_glass_brain", sorted_values)
-        yield
 
 
 def searched(folder, out, *options):

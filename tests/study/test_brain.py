@@ -13,7 +13,6 @@ import pytest
 
 from affectome import InputError, write_space
 from affectome.neural import read_bdpy, read_encoding, read_map
-from affectome.plotting import plot_voxel_values
 from affectome.simulation import simulate_subjects, write_simulated_recordings
 from affectome.spaces import read_space
 from affectome.study import (
@@ -26,6 +25,8 @@ from affectome.study import (
     run_study,
     study_status,
 )
+
+pytestmark = pytest.mark.usefixtures("quick_figures")
 
 #: What is planted: MST follows one space, PGi the other, V1 none.
 AREAS = {"MST": {"planted": 0.6}, "PGi": {"dimension": 0.6}, "V1": {}}
@@ -46,20 +47,6 @@ def world(tmp_path_factory):
     write_simulated_recordings(people.recordings, folder / "fmri")
     (folder / "regions.toml").write_text("[groups]\n" + "".join(f'{area} = ["{area}"]\n' for area in AREAS))
     return folder
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_figures():
-    """Figures as PNG alone and no glass brains, which have tests of their own: most of the time goes into drawing."""
-
-    def sorted_values(values, geometry, label, *, significant, title, diverging):
-        assert len(values) == len(geometry)
-        return plot_voxel_values(values, label, significant=significant, title=title)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("affectome.study._written.FORMATS", ("png",))
-        patch.setattr("affectome.plotting.plot_glass_brain", sorted_values)
-        yield
 
 
 def asked(world, out, **change):

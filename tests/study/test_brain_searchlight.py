@@ -13,11 +13,12 @@ from affectome import InputError, write_space
 from affectome.neural import Recording, SurfaceMesh, match_stimuli, read_bdpy, read_map, standardise_runs
 from affectome.neural.searchlight import parcel_neighbourhoods, searchlight, sphere_neighbourhoods
 from affectome.neural.searchlight._scorers import PearsonChunks
-from affectome.plotting import plot_voxel_values
 from affectome.plotting._brain_surface import load_mesh
 from affectome.simulation import simulate_subjects, write_simulated_recordings
 from affectome.spaces import read_space
 from affectome.study import Brain, Searching, found_recordings, recording_sources, search_brain
+
+pytestmark = pytest.mark.usefixtures("quick_figures")
 
 #: What is planted: MST has the geometry of one space, PGi of the other, V1 of none.
 AREAS = {"MST": {"planted": 0.6}, "PGi": {"dimension": 0.6}, "V1": {}}
@@ -37,21 +38,6 @@ def world(tmp_path_factory):
     write_simulated_recordings(people.recordings, folder / "fmri")
     (folder / "regions.toml").write_text("[groups]\n" + "".join(f'{area} = ["{area}"]\n' for area in AREAS))
     return folder
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_figures():
-    """Figures as PNG alone and neither glass brains nor surfaces, which have tests of their own."""
-
-    def sorted_values(values, geometry, label, *, significant, title, diverging):
-        assert len(values) == len(geometry)
-        return plot_voxel_values(values, label, significant=significant, title=title)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("affectome.study._written.FORMATS", ("png",))
-        patch.setattr("affectome.plotting.plot_glass_brain", sorted_values)
-        patch.setattr("affectome.plotting.plot_surface", sorted_values)
-        yield
 
 
 def asked(world, out, *people, **change):
