@@ -13,8 +13,7 @@ from affectome._progress import Progress
 from affectome.errors import InputError
 from affectome.study._brain import GROUP, BrainReading
 from affectome.study._brain_maps import SIGNIFICANT, MapFolder, brain_figure, brain_view
-from affectome.study._brain_paths import folder_of, read_tables, voxel_table, voxels_of
-from affectome.study._brain_person import TOLD
+from affectome.study._brain_paths import folder_of, leading_regions, read_tables, voxel_table, voxels_of
 from affectome.study._engine import Stage
 from affectome.study._written import Written, written_stage
 
@@ -45,12 +44,12 @@ def group_stage(reading: BrainReading, what: str = "Held-out r") -> Stage:
         found = compare_group(
             scores, reference=asked.first, tests=tests, level=asked.level, seed=asked.seed_of("group")
         )
-        told = found.regions[found.regions["space"] == asked.first].sort_values("mean", ascending=False).head(TOLD)
+        of_first = found.regions[found.regions["space"] == asked.first]
         return Written(
             {"scores": scores, "regions": found.regions, "comparisons": found.comparisons},
             {"regions": plot_region_bars(scores, found, ylabel=what, stars=None if several else "")},
             {"n_people": len(people), "reference": asked.first, "correction": found.correction,
-             "best_regions": told.to_dict("records"), "regions": found.regions.to_dict("records"),
+             "best_regions": leading_regions(of_first, "mean"), "regions": found.regions.to_dict("records"),
              "comparisons": found.comparisons.to_dict("records")},
         )  # fmt: skip
 

@@ -12,7 +12,17 @@ from numpy.typing import NDArray
 from affectome.study._brain import BrainReading
 from affectome.study._brain_maps import SIGNIFICANT
 
-__all__ = ["folder_of", "kept_encoding", "predicted_by_any", "read_tables", "voxel_table", "voxels_of"]
+__all__ = [
+    "folder_of",
+    "kept_encoding",
+    "leading_regions",
+    "predicted_by_any",
+    "read_tables",
+    "voxel_table",
+    "voxels_of",
+]
+
+_TOLD = 5  # regions that a summary names
 
 
 def folder_of(reading: BrainReading, *parts: str) -> str:
@@ -50,3 +60,8 @@ def read_tables(reading: BrainReading, paths: Sequence[str]) -> pd.DataFrame:
         pd.read_csv(reading.asked.out / path, dtype=texts, keep_default_na=False, na_values=[""]) for path in paths
     ]
     return pd.concat(parts, ignore_index=True)
+
+
+def leading_regions(table: pd.DataFrame, score: str) -> list[dict[Any, Any]]:
+    """The rows of the regions with the largest scores, for a summary."""
+    return table.sort_values(score, ascending=False, na_position="last").head(_TOLD).to_dict("records")

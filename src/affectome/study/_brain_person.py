@@ -10,17 +10,21 @@ import pandas as pd
 from affectome._progress import Progress
 from affectome.study._brain import BrainReading, Person
 from affectome.study._brain_maps import SIGNIFICANT, MapFolder, brain_figure, contrast_figures
-from affectome.study._brain_paths import folder_of, kept_encoding, predicted_by_any, voxel_table, voxels_of
+from affectome.study._brain_paths import (
+    folder_of,
+    kept_encoding,
+    leading_regions,
+    predicted_by_any,
+    voxel_table,
+    voxels_of,
+)
 from affectome.study._engine import Stage
 from affectome.study._written import Written, written_stage
 
 if TYPE_CHECKING:
     from affectome.neural import Encoding, EncodingDifference, Significance, WinnerMap
 
-__all__ = ["TOLD", "between_stage", "ceiling_stage", "encoding_stage"]
-
-#: Regions that a summary names.
-TOLD = 5
+__all__ = ["between_stage", "ceiling_stage", "encoding_stage"]
 
 
 def encoding_stage(reading: BrainReading, subject: str, space: str) -> Stage:
@@ -54,7 +58,7 @@ def encoding_stage(reading: BrainReading, subject: str, space: str) -> Stage:
                 "alphas": plot_alphas(found, title=title),
                 "p": plot_p_values(tested.p, title=title),
             },
-            {**_facts(person, found, tested), "best_regions": _best(regions)},
+            {**_facts(person, found, tested), "best_regions": leading_regions(regions, "r")},
             maps.files,
         )
 
@@ -92,11 +96,6 @@ def _facts(person: Person, found: Encoding, tested: Significance) -> dict[str, A
         "at_lowest_alpha": found.edges[0],
         "at_highest_alpha": found.edges[1],
     }
-
-
-def _best(regions: pd.DataFrame) -> list[dict[str, Any]]:
-    leading = regions.sort_values("r", ascending=False, na_position="last").head(TOLD)
-    return [{str(key): value for key, value in row.items()} for row in leading.to_dict("records")]
 
 
 def _write_maps(maps: MapFolder, found: Encoding, tested: Significance, values: dict[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,7 +24,7 @@ from affectome.study._brain_stages import (
     searching_stages,
 )
 from affectome.study._engine import Stage, StageRecord, locked
-from affectome.study._io import json_value
+from affectome.study._io import settings_of
 from affectome.study._parts import Done, finish, in_processes, unseen
 
 __all__ = ["BrainResult", "compare_brain", "encode_brain", "search_brain"]
@@ -169,10 +168,6 @@ def _person_alone(
 
 
 def _settings(asked: Brain) -> dict[str, Any]:
-    """Everything that was asked for, as JSON values."""
-    from affectome import __version__
-
-    software = {"affectome": __version__, "python": sys.version.split()[0]}
-    given = {name: value for name, value in vars(asked).items() if name not in ("recordings", "made_here")}
+    """What was asked for; recordings by their files."""
     people = {who: [str(path) for path in source.files()] for who, source in asked.recordings.items()}
-    return {**{name: json_value(value) for name, value in given.items()}, "recordings": people, "software": software}
+    return {**settings_of(asked, without=("recordings", "made_here")), "recordings": people}

@@ -14,7 +14,7 @@ from affectome._progress import Progress
 from affectome.errors import InputError
 from affectome.study._brain import BrainReading, Person
 from affectome.study._brain_maps import SIGNIFICANT, MapFolder, brain_figure
-from affectome.study._brain_paths import folder_of
+from affectome.study._brain_paths import folder_of, leading_regions
 from affectome.study._engine import Stage
 from affectome.study._written import Written, written_stage
 
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from affectome.neural.searchlight import Neighbourhoods, Searchlight
 
 __all__ = ["Searching", "region_rsa_stage", "searchlight_stage"]
-
-#: Regions that a summary names.
-TOLD = 5
 
 
 @dataclass(frozen=True)
@@ -127,8 +124,8 @@ def region_rsa_stage(reading: BrainReading, subject: str, how: Searching) -> Sta
         if found.pairs:
             tests = found.difference_table().rename(columns={"parcel": "region", "second": "space"})
             tables["between/tests"] = tests.drop(columns="first").assign(subject=subject, reference=asked.first)
-        best = tables[f"{asked.first}/regions"].sort_values("r", ascending=False).head(TOLD)
-        return Written(tables, {}, {"reference": asked.first, "best_regions": best.to_dict("records")})
+        best = leading_regions(tables[f"{asked.first}/regions"], "r")
+        return Written(tables, {}, {"reference": asked.first, "best_regions": best})
 
     named = [f"{space}/regions" for space in asked.spaces]
     return written_stage(

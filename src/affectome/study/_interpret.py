@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from affectome.study._engine import StageRecord, locked
 from affectome.study._interpret_space import space_stages
 from affectome.study._interpret_together import together_analyses, together_stages
 from affectome.study._interpretation import FOLDER, Interpretation, Reading
-from affectome.study._io import json_value
+from affectome.study._io import settings_of
 from affectome.study._parts import Done, finish, in_processes, unseen
 
 __all__ = ["InterpretationResult", "compare_spaces", "interpret_spaces"]
@@ -119,14 +118,6 @@ def _summarised(asked: Interpretation, kind: str, done: Mapping[str, Done]) -> I
     }
     failed = {name: error for part in done.values() for name, error in part.failed.items()}
     left_out = {name: str(error) for name, error in failed.items()}
-    write_json(asked.out / f"{kind}.json", {"settings": _settings(asked), "found": summary, "left_out": left_out})
+    write_json(asked.out / f"{kind}.json", {"settings": settings_of(asked), "found": summary, "left_out": left_out})
     records = tuple(record for part in done.values() for record in part.records)
     return InterpretationResult(asked.out, summary, records, failed)
-
-
-def _settings(asked: Interpretation) -> dict[str, Any]:
-    """Everything that was asked for, as JSON values."""
-    from affectome import __version__
-
-    software = {"affectome": __version__, "python": sys.version.split()[0]}
-    return {**{name: json_value(value) for name, value in vars(asked).items()}, "software": software}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from affectome.study._engine import StageRecord
     from affectome.study._schema import Study
 
-__all__ = ["json_value", "read_record", "write_provenance", "write_record", "write_summary"]
+__all__ = ["json_value", "read_record", "settings_of", "write_provenance", "write_record", "write_summary"]
 
 _VERSIONED = (
     "affectome",
@@ -97,6 +97,14 @@ def write_provenance(path: Path, study: Study, source: Path, records: Sequence[S
             ],
         },
     )
+
+
+def settings_of(asked: object, *, without: Collection[str] = ()) -> dict[str, Any]:
+    """Everything that was asked for, and by which software it is answered, as JSON values."""
+    from affectome import __version__
+
+    given = {name: json_value(value) for name, value in vars(asked).items() if name not in without}
+    return {**given, "software": {"affectome": __version__, "python": sys.version.split()[0]}}
 
 
 def json_value(value: Any) -> Any:

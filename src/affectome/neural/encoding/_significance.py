@@ -19,6 +19,7 @@ from affectome.neural.encoding._masks import checked_regions
 from affectome.neural.encoding._permuted import ROUNDING, PermutedPart, parts
 from affectome.neural.encoding._refit import Refit
 from affectome.neural.encoding._result import Encoding
+from affectome.neural.encoding._solvers import quiet_threads
 from affectome.neural.recordings import Recording
 from affectome.neural.statistics import (
     BlockPermutations,
@@ -295,7 +296,8 @@ class _Maps:
                 self.p[voxels], self.fitted[voxels] = np.maximum(tail.p, 1 / self.permutations.n_distinct), tail.fitted
             else:
                 self.p[voxels] = permutation_p(part.observed[batch], draws, rounding=ROUNDING)
-            predicted = self.encoding.predict(slice(int(voxels[0]), int(voxels[-1]) + 1))[:, voxels - voxels[0]]
+            with quiet_threads(len(self.encoding.features)):
+                predicted = self.encoding.predict(slice(int(voxels[0]), int(voxels[-1]) + 1))[:, voxels - voxels[0]]
             effective = effective_trials(predicted, part.responses[number], runs)
             self.inflation[voxels] = len(predicted) / effective
             self.p_analytic[voxels] = correlation_p(self.encoding.r[voxels], effective)
