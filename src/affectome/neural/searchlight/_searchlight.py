@@ -32,6 +32,7 @@ from affectome.neural.searchlight._permutations import stimulus_permutations
 from affectome.neural.searchlight._rank_scorers import KendallChunks, SpearmanChunks, rank_nulls
 from affectome.neural.searchlight._result import Searchlight
 from affectome.neural.searchlight._scorers import Asked, PearsonChunks
+from affectome.neural.searchlight._torch import Backend, device_of
 from affectome.neural.statistics import BlockPermutations, family_wise_p
 
 __all__ = ["searchlight"]
@@ -77,6 +78,7 @@ def searchlight(
     seed: int | None = None,
     n_jobs: int = 1,
     memory_gb: float = 4.0,
+    backend: Backend = "numpy",
     resume: str | os.PathLike[str] | None = None,
     progress: Progress = silent,
 ) -> Searchlight:
@@ -126,6 +128,9 @@ def searchlight(
         Processes, -1 for all cores. Neither this nor the memory moves a bit of the result.
     memory_gb
         Beyond patterns and result; fewer processes run where more would not fit.
+    backend
+        ``"numpy"``: compiled kernels. ``"torch_cuda"``: a GPU; ``"torch"``: the same code on the processor, to compare
+        (docs/gpu.md). Results are equal to rounding; what has no form in torch is computed as with numpy, and logged.
     resume : folder, optional
         Finished chunks of 128 centres are kept there, in a folder named by the content of all that decides them, and a
         later call goes on from them. Remove it when the result is stored.
@@ -190,6 +195,7 @@ def searchlight(
     (True, 0.68)
     """
     _check_choices(statistic, test, units, level)
+    device = device_of(backend)
     if statistic == "kendall" and (test != "none" or intervals or differences):
         raise InputError(
             "neither a test nor an interval is known for tau-a here", remedy='use test="none" without differences'
@@ -212,7 +218,9 @@ def searchlight(
         controls=held,
     )
     scorer = _SCORERS[statistic](asked, counted)
-    folder = None if resume is None else Path(resume) / _key(asked, given, neighbourhoods, statistic)
+    if device is not None:
+        logger.info("%s searchlights have no form in torch and are computed as with numpy.", statistic)
+    folder = None if resume is None else Path(resume) / _key(asked, given, neighbourhoods, statistic, backend)
     walk = Walk(n_jobs, _bytes(memory_gb), folder, progress)
     found = walk_centres(scorer, given.responses, neighbourhoods, walk)
     _tell_of_directionless(found, given)
@@ -360,9 +368,10 @@ def _drawn(
     return stimulus_permutations(len(given.ids), given.run, within=within, n_permutations=n_permutations, seed=seed)
 
 
-def _key(asked: Asked, given: Patterns, neighbourhoods: Neighbourhoods, statistic: str) -> str:
+def _key(asked: Asked, given: Patterns, neighbourhoods: Neighbourhoods, statistic: str, backend: str) -> str:
     """The content of all that decides a chunk."""
     facts = {
+        "backend": backend,
         "version": _VERSION,
         "chunk": CHUNK,
         "statistic": statistic,
