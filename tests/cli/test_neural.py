@@ -83,7 +83,7 @@ def test_compare_cuts_what_is_explained(run, folder, tmp_path):
     assert (code, err) == (0, "")
     *lines, last = out.splitlines()
     assert lines[0].startswith("sub-01: mllm beyond llm: R2 ")
-    assert set(json.loads(last)["found"]) == {"beyond_controls/sub-01/mllm"}
+    assert set(json.loads(last)["found"]) == {"comparison/beyond_controls/sub-01/mllm"}
     regions = pd.read_csv(tmp_path / "sub-01/beyond_controls_mllm/regions.csv", index_col="region")
     assert regions.loc["MST", "unique"] > 0.3 > abs(regions.loc["PGi", "unique"]) + 0.1
 

@@ -41,7 +41,7 @@ def test_one_sentence_per_finding_and_the_same_as_json(run, folder, tmp_path):
     *lines, last = out.splitlines()
     found = json.loads(last)
     assert found["left_out"] == {} and found["results"] == str(tmp_path)
-    told = found["found"]["searchlight/sub-01"]
+    told = found["found"]["rsa/searchlight/sub-01"]
     assert lines[0] == (
         f"sub-01: {told['n_centres']} centres of {told['median_voxels']:.0f} voxels, 60 stimuli, 1,500 pairs."
     )
@@ -106,7 +106,7 @@ def test_what_cannot_be_is_one_sentence_before_anything_is_computed(run, folder,
 def test_a_radius_that_holds_one_voxel_is_told_of_everybody_and_regions_are_done(run, folder, tmp_path):
     code, _, err = run(*searched(folder, tmp_path, "--radius", "0.5", "--quiet"))
     assert code == 4 and "a radius of 0.5 voxel holds one voxel" in err
-    assert "searchlight/sub-01" in err and "Traceback" not in err
+    assert "rsa/searchlight/sub-01" in err and "Traceback" not in err
     assert (tmp_path / "sub-01/llm/regions.csv").exists()
 
 

@@ -269,8 +269,8 @@ def test_comparison_cuts_what_spaces_explain_and_writes_it_on_the_brain(world, t
     brain = asked(world, tmp_path, recordings=one, controls={"category": world / "spaces/category.parquet"})
     found = compare_brain(brain)
     assert not found.failed
-    assert list(found.summary) == ["partition/sub-01", "beyond_controls/sub-01/planted",
-                                   "beyond_controls/sub-01/dimension"]  # fmt: skip
+    assert list(found.summary) == ["comparison/partition/sub-01", "comparison/beyond_controls/sub-01/planted",
+                                   "comparison/beyond_controls/sub-01/dimension"]  # fmt: skip
     recording = read_bdpy(world / "fmri/sub-01.h5", subject="sub-01")
     voxels = pd.read_csv(tmp_path / "sub-01/partition/voxels.csv")
     parts = read_map(next((tmp_path / "sub-01/partition/maps").glob("*stat-parts*.nii.gz")), recording)

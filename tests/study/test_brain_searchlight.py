@@ -16,7 +16,15 @@ from affectome.neural.searchlight._scorers import PearsonChunks
 from affectome.plotting._brain_surface import load_mesh
 from affectome.simulation import simulate_subjects, write_simulated_recordings
 from affectome.spaces import read_space
-from affectome.study import Brain, Searching, found_recordings, recording_sources, search_brain
+from affectome.study import (
+    Brain,
+    Searching,
+    compare_brain,
+    encode_brain,
+    found_recordings,
+    recording_sources,
+    search_brain,
+)
 
 pytestmark = pytest.mark.usefixtures("quick_figures")
 
@@ -79,8 +87,8 @@ def regions_of(folder, who, space):
 
 def test_planted_preferences_are_in_the_tables_of_people_and_of_the_group(first):
     assert not first.failed
-    assert list(first.summary) == [*(f"{kind}/{who}" for who in PEOPLE for kind in ("searchlight", "regions")), "group",
-                                   "average/planted", "average/dimension"]  # fmt: skip
+    of_people = [f"rsa/{kind}/{who}" for who in PEOPLE for kind in ("searchlight", "regions")]
+    assert list(first.summary) == [*of_people, "rsa/group", "rsa/average/planted", "rsa/average/dimension"]
     for who in PEOPLE:
         planted, dimension = (regions_of(first.results, who, name) for name in SPACES)
         assert planted.loc["MST", "q"] < 0.01 and dimension.loc["PGi", "q"] < 0.01
@@ -108,7 +116,7 @@ def test_tables_hold_what_the_functions_give(first, prepared):
         for column in table:
             values = found.on_voxels(getattr(found, column)[:, k], recording.n_voxels)
             np.testing.assert_allclose(table[column], values, rtol=1e-6, atol=1e-12)
-    told = first.summary["searchlight/sub-01"]
+    told = first.summary["rsa/searchlight/sub-01"]
     assert told["n_centres"] == len(found.r) and told["n_pairs"] == found.n_pairs == 60 * 59 // 2 - 6 * 10 * 9 // 2
     assert told["spaces"]["planted"]["n_significant"] == (found.q[:, 0] < 0.05).sum() > 40
     assert (
@@ -172,9 +180,20 @@ def test_another_reference_or_statistic_is_another_result_and_more_processes_are
     shutil.copytree(first.results, tmp_path / "out")
     assert ran(search_brain(asked(world, tmp_path / "out"), Searching(radius=2), n_jobs=2)) == []
     again = search_brain(asked(world, tmp_path / "out", reference="dimension"), Searching(radius=2))
-    assert {"searchlight/sub-01", "regions/sub-02", "group"} <= set(ran(again))
+    assert {"rsa/searchlight/sub-01", "rsa/regions/sub-02", "rsa/group"} <= set(ran(again))
     compared = pd.read_csv(tmp_path / "out/group/comparisons.csv").set_index("region")
     assert compared.loc["PGi", "n_above"] == 3 and (compared["space"] == "planted").all()
+
+
+def test_a_results_folder_holds_searchlights_encodings_and_comparisons_side_by_side(world, tmp_path):
+    one = asked(world, tmp_path, "sub-01", n_permutations=19, n_folds=3)
+    kinds = {"neural": encode_brain, "neural/compared": compare_brain, "neural/rsa": search_brain}
+    runs = [run(replace(one, prefix=prefix)) for prefix, run in kinds.items()]
+    names = [record.name for found in runs for record in found.records]
+    assert len(names) == len(set(names)) and not any(found.failed for found in runs)
+    for prefix, run in kinds.items():
+        assert ran(run(replace(one, prefix=prefix))) == []
+    assert (tmp_path / "neural/rsa/sub-01/planted/voxels.csv").exists() and not list(tmp_path.rglob(".chunks"))
 
 
 class Killed(Exception):
@@ -184,7 +203,7 @@ class Killed(Exception):
 def killed_after(n_chunks):
     def progress(stage, state):
         def told(done, total, detail=""):
-            if stage.startswith("searchlight/") and done == n_chunks:
+            if stage.startswith("rsa/searchlight/") and done == n_chunks:
                 raise Killed
 
         return told
@@ -204,7 +223,7 @@ def test_a_run_killed_in_the_middle_goes_on_from_its_chunks_to_the_same_bytes(wo
 
     monkeypatch.setattr(PearsonChunks, "score", counted)
     again = search_brain(asked(world, tmp_path), Searching(radius=2))
-    n_centres = first.summary["searchlight/sub-01"]["n_centres"]
+    n_centres = first.summary["rsa/searchlight/sub-01"]["n_centres"]
     assert 128 < n_centres < 256
     # two chunks of each person, of which one was there
     assert (scored.count(128), scored.count(n_centres - 128)) == (2, 3)
@@ -219,22 +238,23 @@ def test_chunks_of_other_settings_are_not_used_and_are_removed_too(world, tmp_pa
         search_brain(one, Searching(radius=2), progress=killed_after(1))
     found = search_brain(one, Searching(radius=1.5))
     fresh = search_brain(replace(one, out=tmp_path / "fresh"), Searching(radius=1.5))
-    assert found.summary["searchlight/sub-01"] == fresh.summary["searchlight/sub-01"]
+    assert found.summary["rsa/searchlight/sub-01"] == fresh.summary["rsa/searchlight/sub-01"]
     assert not list(tmp_path.rglob("chunk-*.npz"))
 
 
 def test_one_person_has_a_map_to_turn_and_another_radius_runs_what_depends_on_it(world, tmp_path):
     one = asked(world, tmp_path, "sub-01")
     found = search_brain(one, Searching(radius=2))
-    assert list(found.summary) == ["searchlight/sub-01", "regions/sub-01", "view/sub-01/planted",
-                                   "view/sub-01/dimension"]  # fmt: skip
+    assert list(found.summary) == ["rsa/searchlight/sub-01", "rsa/regions/sub-01", "rsa/view/sub-01/planted",
+                                   "rsa/view/sub-01/dimension"]  # fmt: skip
     page = (tmp_path / "sub-01/planted/view.html").read_text(encoding="utf-8")
     assert "sub-01: planted" in page and "Pearson RSA r" in page
     assert not (tmp_path / "group").exists()
     regions = (tmp_path / "sub-01/planted/regions.csv").read_bytes()
     wider = search_brain(one, Searching(radius=3))
-    assert {"searchlight/sub-01", "view/sub-01/planted"} <= set(ran(wider))
-    assert wider.summary["searchlight/sub-01"]["median_voxels"] > found.summary["searchlight/sub-01"]["median_voxels"]
+    assert {"rsa/searchlight/sub-01", "rsa/view/sub-01/planted"} <= set(ran(wider))
+    small, large = (run.summary["rsa/searchlight/sub-01"]["median_voxels"] for run in (found, wider))
+    assert large > small
     assert (tmp_path / "sub-01/planted/regions.csv").read_bytes() == regions
 
 
@@ -244,10 +264,10 @@ def test_without_regions_there_are_maps_and_an_empty_group(world, tmp_path, capl
     recordings = recording_sources(found_recordings(tmp_path / "fmri"))
     with caplog.at_level(logging.WARNING):
         found = search_brain(asked(world, tmp_path / "out", regions=None, recordings=recordings), Searching(radius=2))
-    assert not found.failed and found.summary["group"]["regions"] == []
+    assert not found.failed and found.summary["rsa/group"]["regions"] == []
     assert "The recordings have no regions" in caplog.text
-    assert found.summary["regions/sub-01"]["best_regions"] == []
-    assert found.summary["average/planted"]["n_everybody"] > 20
+    assert found.summary["rsa/regions/sub-01"]["best_regions"] == []
+    assert found.summary["rsa/average/planted"]["n_everybody"] > 20
 
 
 def test_voxels_without_places_are_one_sentence_and_regions_go_on(world, tmp_path):
@@ -255,8 +275,8 @@ def test_voxels_without_places_are_one_sentence_and_regions_go_on(world, tmp_pat
     write_simulated_recordings(people, tmp_path / "fmri")
     recordings = recording_sources(found_recordings(tmp_path / "fmri"))
     found = search_brain(asked(world, tmp_path / "out", "sub-01", recordings=recordings), Searching(radius=2))
-    assert "its voxels have no place" in str(found.failed["searchlight/sub-01"])
-    assert "\n" not in str(found.failed["searchlight/sub-01"])
+    assert "its voxels have no place" in str(found.failed["rsa/searchlight/sub-01"])
+    assert "\n" not in str(found.failed["rsa/searchlight/sub-01"])
     assert regions_of(tmp_path / "out", "sub-01", "planted").loc["MST", "q"] < 0.01
 
 
@@ -270,7 +290,7 @@ def test_a_surface_is_searched_by_discs(prepared, world, tmp_path, monkeypatch):
     monkeypatch.setattr("affectome.study._recordings.RecordingSource.read", lambda self: on_surface)
     found = search_brain(asked(world, tmp_path, "sub-01", regions=None), Searching(radius=10))
     assert not found.failed
-    assert 15 < found.summary["searchlight/sub-01"]["median_voxels"] < 60  # 39 in the middle of the cortex
+    assert 15 < found.summary["rsa/searchlight/sub-01"]["median_voxels"] < 60  # 39 in the middle of the cortex
     assert list((tmp_path / "sub-01/maps").glob("*hemi-L*stat-r_desc-planted*.gii"))
 
 

@@ -39,6 +39,8 @@ def tell(result: BrainResult, json: bool) -> None:
 def told(stage: str, found: Mapping[str, Any]) -> list[str]:
     """What a stage found, in lines."""
     kind, *where = stage.split("/")
+    if kind not in _SENTENCES:  # what kind of analysis it belongs to
+        kind, *where = where
     return _SENTENCES[kind](where, found)
 
 

@@ -129,9 +129,14 @@ def _run(
         if n_jobs > 1 and len(asked.recordings) > 1:
             _each_in_a_process(asked, of_person, n_jobs, progress)
         reading = BrainReading(asked)
-        done = finish([stage for who in asked.recordings for stage in of_person(reading, who)], asked.out, progress)
+        stages = {who: of_person(reading, who) for who in asked.recordings}
+        done = finish([stage for each in stages.values() for stage in each], asked.out, progress)
         records, failed = list(done.records), dict(done.failed)
-        whole = {who: asked.recordings[who] for who in asked.recordings if not _has_failed(who, failed)}
+        whole = {
+            who: source
+            for who, source in asked.recordings.items()
+            if not any(stage.name in failed for stage in stages[who])
+        }
         if whole:  # the others are a group without those whose data do not allow it
             together = of_all(BrainReading(replace(asked, recordings=whole)))
             done = finish(together, asked.out, progress, records)
@@ -142,10 +147,6 @@ def _run(
         settings = {**_settings(asked), **further}
         write_json(asked.out / f"{kind}.json", {"settings": settings, "found": summary, "left_out": left_out})
     return BrainResult(asked.out, summary, tuple(records), failed)
-
-
-def _has_failed(who: str, failed: Mapping[str, InputError]) -> bool:
-    return any(name.split("/")[1:2] == [who] for name in failed)
 
 
 def _each_in_a_process(

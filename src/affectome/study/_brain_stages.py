@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from affectome.study._brain import BrainReading
 from affectome.study._brain_components import consistency_stage, weights_stage
 from affectome.study._brain_group import across_stage, average_stage, group_stage, view_stage
@@ -28,7 +31,7 @@ def partition_stages(reading: BrainReading, subject: str) -> list[Stage]:
         stages.append(partition_stage(reading, subject))
     if reading.asked.controls:
         stages += [beyond_controls_stage(reading, subject, space) for space in reading.asked.spaces]
-    return stages
+    return _of_kind("comparison", stages)
 
 
 def group_stages(reading: BrainReading) -> list[Stage]:
@@ -44,12 +47,19 @@ def group_stages(reading: BrainReading) -> list[Stage]:
 
 def searching_stages(reading: BrainReading, subject: str, *, how: Searching) -> list[Stage]:
     """Every centre of one person, all spaces in one pass, and every region."""
-    return [searchlight_stage(reading, subject, how), region_rsa_stage(reading, subject, how)]
+    return _of_kind("rsa", [searchlight_stage(reading, subject, how), region_rsa_stage(reading, subject, how)])
 
 
 def searched_group_stages(reading: BrainReading, *, how: Searching) -> list[Stage]:
     """All people together, where there are several; of one, a map to turn."""
     asked, what = reading.asked, f"{how.statistic.capitalize()} RSA r"
     if len(asked.recordings) < 2:
-        return [view_stage(reading, who, space, what) for who in asked.recordings for space in asked.spaces]
-    return [group_stage(reading, what), *(average_stage(reading, space, what) for space in asked.spaces)]
+        stages = [view_stage(reading, who, space, what) for who in asked.recordings for space in asked.spaces]
+    else:
+        stages = [group_stage(reading, what), *(average_stage(reading, space, what) for space in asked.spaces)]
+    return _of_kind("rsa", stages)
+
+
+def _of_kind(kind: str, stages: Sequence[Stage]) -> list[Stage]:
+    """Under names of their own, so that a results folder holds them beside those of encodings."""
+    return [replace(stage, name=f"{kind}/{stage.name}") for stage in stages]
