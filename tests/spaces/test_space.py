@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from affectome.errors import InputError
-from affectome.spaces import as_space, standardise
+from affectome.spaces import as_space, concatenate, standardise
 
 MATRICES = arrays(np.float32, st.tuples(st.integers(2, 8), st.integers(1, 4)), elements=st.integers(-50, 50))
 
@@ -94,3 +94,18 @@ def test_a_constant_column_becomes_zero_and_is_reported_where_its_scale_was_lost
 def test_an_unknown_standardisation_is_refused(space):
     with pytest.raises(InputError, match="'rank' is no way to standardise; choose one of none, centre, zscore, minmax"):
         standardise(space, "rank")
+
+
+def test_spaces_side_by_side_weigh_the_same_in_every_distance(space):
+    wide = concatenate({"narrow": space[["p", "q"]], "all": space})
+    assert wide.columns.tolist() == ["narrow: p", "narrow: q", *(f"all: {c}" for c in "pqrst")]
+    of_each = [wide.filter(like=name).to_numpy(np.float64) for name in ("narrow: ", "all: ")]
+    spread = [(part**2).sum(axis=1).mean() for part in of_each]  # half the mean squared distance
+    assert np.allclose(spread, 1.0, atol=1e-6)
+
+
+def test_spaces_of_other_stimuli_or_a_single_one_are_not_put_side_by_side(space):
+    with pytest.raises(InputError, match="'b' and 'a' are not about the same stimuli"):
+        concatenate({"a": space, "b": space.iloc[::-1]})
+    with pytest.raises(InputError, match="not two spaces"):
+        concatenate({"a": space})

@@ -66,6 +66,34 @@ FAULTS = {
         '{ kind = "answers", path = "stimuli.csv", heldout = 0.1 }',
         ["heldout", "did you mean 'held_out'?"],
     ),
+    "a space from nowhere": ('path = "dimension.csv"', "", ["[spaces.dimension]", "give one of them"]),
+    "a space of one part": (
+        'path = "dimension.csv"',
+        'concatenate = ["category"]',
+        ["[spaces.dimension] concatenate", "two spaces or more"],
+    ),
+    "a space of unknown parts": (
+        'path = "dimension.csv"',
+        'concatenate = ["category", "categry"]',
+        ["[spaces.dimension] concatenate", "did you mean 'category'?"],
+    ),
+    "terms nobody defines": ("ratings = ", 'terms = "words"\nratings = ', ["[interpretation] terms", "'words'"]),
+    "a gap of nothing": ("[embedding]", "[gap]\n[embedding]", ["[gap]", "not two spaces"]),
+    "a gap of unknown spaces": (
+        "[embedding]",
+        '[gap]\nspaces = ["human_categry", "dimension"]\n[embedding]',
+        ["[gap] spaces", "did you mean 'human_category'?"],
+    ),
+    "people who are nowhere": (
+        "[embedding]",
+        '[people]\npath = "nobody.parquet"\n[embedding]',
+        ["[people] path", "nobody.parquet"],
+    ),
+    "a judge file that is nowhere": (
+        '{ kind = "features", space = "category" }',
+        '{ kind = "file", path = "qwen.toml" }',
+        ["[systems.human_category.judge] path", "qwen.toml"],
+    ),
     "invalid TOML": ("seed = 1", "seed = ", ["not valid TOML", "line"]),
 }
 

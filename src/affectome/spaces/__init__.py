@@ -7,7 +7,7 @@ text column names. Every comparison in affectome is between two spaces, or a spa
 from affectome.spaces._align import Alignment, align, rows_for
 from affectome.spaces._geometry import METRICS, Metric, paired_similarity, similarity, similarity_coordinates
 from affectome.spaces._io import SPACE_FORMATS, read_space, write_space
-from affectome.spaces._space import STANDARDISATIONS, Standardisation, as_space, standardise
+from affectome.spaces._space import STANDARDISATIONS, Standardisation, as_space, concatenate, standardise
 
 __all__ = [
     "METRICS",
@@ -18,6 +18,7 @@ __all__ = [
     "Standardisation",
     "align",
     "as_space",
+    "concatenate",
     "paired_similarity",
     "read_space",
     "rows_for",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 import numpy as np
@@ -87,3 +88,44 @@ def standardise(space: pd.DataFrame, how: Standardisation = "zscore") -> pd.Data
     scaled = (values - shift) / np.where(constant, 1.0, scale)
     scaled[:, constant] = 0.0
     return pd.DataFrame(scaled.astype(np.float32), index=space.index, columns=space.columns)
+
+
+def concatenate(spaces: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    r"""Put spaces of the same stimuli side by side, each with the same weight in every distance.
+
+    Features are standardised over the stimuli and divided by :math:`\sqrt{p}` of their space, so that squared distances
+    within each space are 2 on average, whatever its number of features. A constant feature becomes 0.
+
+    Parameters
+    ----------
+    spaces : mapping from name to DataFrame of shape (n_stimuli, n_features)
+        Two or more, with the same ids in the same order.
+
+    Returns
+    -------
+    DataFrame of float32 of shape (n_stimuli, sum of n_features)
+        Columns are called ``"space: feature"``.
+
+    Raises
+    ------
+    InputError
+        For a single space, or ids that differ.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> ids = ["a", "b"]
+    >>> category, dimension = pd.DataFrame({"Joy": [0, 1]}, ids), pd.DataFrame({"valence": [1, 9]}, ids)
+    >>> wide = concatenate({"category": category, "dimension": dimension})
+    >>> list(wide.columns), wide.loc["a"].tolist()
+    (['category: Joy', 'dimension: valence'], [-1.0, -1.0])
+    """
+    if len(spaces) < 2:
+        raise InputError("there are not two spaces to put side by side", remedy="name at least two")
+    first = next(iter(spaces))
+    for name, space in spaces.items():
+        if list(space.index) != list(spaces[first].index):
+            raise InputError(f"'{name}' and '{first}' are not about the same stimuli", remedy="align them first")
+    parts = {name: standardise(space, "zscore") / np.sqrt(space.shape[1]) for name, space in spaces.items()}
+    named = [part.rename(columns=lambda feature, name=name: f"{name}: {feature}") for name, part in parts.items()]
+    return pd.concat(named, axis=1).astype(np.float32)

@@ -15,7 +15,7 @@ from affectome._progress import Progress
 from affectome._seeds import named_seed
 from affectome._tables import cut_short, write_csv
 from affectome.errors import InputError
-from affectome.spaces import read_space, write_space
+from affectome.spaces import concatenate, read_space, write_space
 from affectome.stimuli import (
     DATASETS,
     StimulusSet,
@@ -23,7 +23,8 @@ from affectome.stimuli import (
     write_stimuli,
 )
 from affectome.study._engine import Stage
-from affectome.study._schema import AnswersTable, SentenceJudgeTable, Study
+from affectome.study._schema import Study
+from affectome.study._study_tables import AnswersTable, FeatureJudgeTable, SentenceJudgeTable
 from affectome.triplets import TripletSet, read_triplets, sample_triplets, split_triplets, write_triplets
 
 logger = logging.getLogger(__name__)
@@ -63,9 +64,9 @@ class Plan:
     def judged_space(self, system: str) -> str | None:
         """Name of the space that a system's judge looks at; None where its answers come from a file."""
         judge = self.study.systems[system].judge
-        if isinstance(judge, AnswersTable):
-            return None
-        return f"{system}_captions" if isinstance(judge, SentenceJudgeTable) else judge.space
+        if isinstance(judge, SentenceJudgeTable):
+            return f"{system}_captions"
+        return judge.space if isinstance(judge, FeatureJudgeTable) else None
 
 
 #: Where the first stage writes ids and captions.
@@ -102,7 +103,7 @@ def _stimuli(plan: Plan) -> Stage:
         }
 
     paths = [study.stimuli.path, *([study.captions.path] if study.captions else [])]
-    paths += [table.path for table in study.spaces.values()]
+    paths += [table.path for table in study.spaces.values() if table.path is not None]
     parameters = {
         "stimuli": study.stimuli.model_dump(exclude={"path"}),
         "captions": study.captions and study.captions.model_dump(exclude={"path"}),
@@ -120,8 +121,12 @@ def _load_stimuli(study: Study) -> StimulusSet:
     if study.captions is not None:
         stimuli = stimuli.with_captions(study.captions.read())
     for name, space in study.spaces.items():
-        table_of = read_space(space.path, id_column=space.id_column)
-        stimuli = stimuli.with_space(name, table_of, how=space.how, source=space.path)
+        if space.path is not None:
+            table_of = read_space(space.path, id_column=space.id_column)
+            stimuli = stimuli.with_space(name, table_of, how=space.how, source=space.path)
+    for name, space in study.spaces.items():
+        if space.concatenate:
+            stimuli = stimuli.with_space(name, concatenate({part: stimuli.spaces[part] for part in space.concatenate}))
     missing = [name for name in study.spaces_used() if name not in stimuli.spaces]
     if missing:
         raise InputError(f"has no space {cut_short(missing)}", source=table.path, remedy="download the whole file")
@@ -285,7 +290,7 @@ def _embedding(plan: Plan, name: str) -> Stage:
 
     table, seed = plan.study.embedding, plan.seed("embedding", name)
     path = f"spaces/{name}.parquet"
-    settings = {**table.model_dump(exclude={"components"}), "n_components": table.components}
+    settings = {**table.model_dump(exclude={"components", "method", "seeds"}), "n_components": table.components}
 
     def run(progress: Progress) -> Mapping[str, Any]:
         trials = plan.trials(f"{name}_train")
