@@ -11,6 +11,7 @@ from affectome.neural.searchlight._jackknife import (
     jackknife_covariance,
     score_differences,
     score_intervals,
+    score_p,
 )
 from affectome.neural.searchlight._pearson import pearson_sums
 
@@ -109,6 +110,33 @@ def test_ties_and_intervals_in_two_thousand_worlds(noise, shared):
     assert 0.01 <= (partial <= 0.05).mean() <= 0.06
     assert (p <= 0.01).mean() <= 0.015
     assert (np.abs(covered - 0.95) < 0.03).all()
+
+
+@pytest.mark.parametrize("related", [True, False])
+def test_p_beyond_a_control_is_at_most_nominal_where_the_control_is_all_there_is(related):
+    """A space that is the control with noise, and one that is nothing; 300 worlds of 60 stimuli in 10 runs."""
+    p = []
+    for k in range(300):
+        rng = np.random.default_rng([5, k])
+        patterns, (_, _, truth) = world(rng, 60, 10)
+        space = truth.factors * related + rng.normal(size=truth.factors.shape)
+        models = [ModelGeometry("space", "dot", space), ModelGeometry("control", "dot", truth.factors)]
+        sums = pearson_sums(patterns, SPHERE, models, per_stimulus=True)
+        p.append(score_p(jackknife(sums, controls={"space": ["control"]}))[0, 0])
+    p = np.array(p)
+    assert (p <= 0.05).mean() <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 300)
+    assert (p <= 0.05).mean() >= (0.01 if related else 0)  # conservative where no stimulus has an influence
+    assert 0.4 < np.median(p) < 0.6
+
+
+def test_p_beyond_a_control_finds_what_the_control_lacks_and_agrees_with_the_interval():
+    patterns, models = world(np.random.default_rng(6), 200, 20)
+    sums = pearson_sums(patterns, SPHERE, models, per_stimulus=True)
+    scores = jackknife(sums, controls={"t": ["a"]})
+    p = score_p(scores)
+    assert p[0, 2] < 1e-4
+    for level in (0.5, 0.9, 0.999):
+        np.testing.assert_array_equal(score_intervals(scores, level=level)[0] > 0, p < (1 - level) / 2)
 
 
 def test_a_space_that_is_nearer_is_found():

@@ -400,6 +400,29 @@ def test_partial_scores_and_their_errors_are_those_of_leaving_stimuli_out(record
     np.testing.assert_allclose(whole.partial_se[0, :2], np.std(left_out, axis=0) * np.sqrt(47), rtol=0.15)
 
 
+def test_differences_beyond_controls_are_those_of_partial_scores_and_stay_in_tables_and_files(
+    recording, spaces, tmp_path
+):
+    three = spaces | {"visual": planted() + 0.7 * planted(9)}
+    parcels = parcel_neighbourhoods({"a": np.arange(392) < 60, "b": np.arange(392) >= 300})
+    pairs = [("mllm", "human"), ("mllm", "visual")]
+    found = searchlight(recording, three, parcels, controls=["visual"], differences=pairs, test="none")
+    np.testing.assert_allclose(found.partial_difference[:, 0], found.partial_r[:, 0] - found.partial_r[:, 1])
+    assert np.isnan(found.partial_difference[:, 1]).all()  # of the control itself nothing is left
+    t = found.partial_difference[:, 0] / found.partial_difference_se[:, 0]
+    np.testing.assert_allclose(found.partial_difference_p[:, 0], 2 * stats.t.sf(np.abs(t), 47))
+    table = found.difference_table().set_index(["parcel", "second"])
+    np.testing.assert_allclose(table.loc[("b", "human"), "partial_p"], found.partial_difference_p[1, 0])
+    np.testing.assert_allclose(
+        table["partial_q"].xs("human", level="second"), stats.false_discovery_control(found.partial_difference_p[:, 0])
+    )
+    scores = found.table().set_index(["parcel", "space"])
+    np.testing.assert_allclose(scores["partial_p"].xs("mllm", level="space"), found.partial_p[:, 0])
+    assert ((scores["partial_low"] > 0) == (scores["partial_p"] < 0.025)).all()
+    back = read_searchlight(write_searchlight(tmp_path / "found.npz", found))
+    pd.testing.assert_frame_equal(back.difference_table(), found.difference_table())
+
+
 def test_kendall_is_that_of_all_pairs(recording, spaces):
     few = recording.select_trials(np.arange(0, 48, 3))
     parcels = parcel_neighbourhoods({"a": np.arange(392) < 60, "b": np.arange(392) >= 300})

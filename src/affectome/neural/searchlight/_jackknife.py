@@ -22,6 +22,7 @@ __all__ = [
     "partial_influence",
     "score_differences",
     "score_intervals",
+    "score_p",
 ]
 
 Floats = NDArray[np.float64]
@@ -282,6 +283,26 @@ def score_intervals(scores: JackknifedScores, *, level: float = 0.95) -> tuple[F
     with np.errstate(divide="ignore", invalid="ignore"):
         reach = special.stdtrit(scores.n_units - 1, (1 + level) / 2) * scores.standard_errors / (1 - scores.scores**2)
     return np.tanh(z - reach), np.tanh(z + reach)
+
+
+def score_p(scores: JackknifedScores) -> Floats:
+    """One-sided p that a score is not above 0, (n_centres, n_models).
+
+    **Null:** no relation, over stimuli of this kind; nothing is permuted. t in Fisher z with n_units - 1 degrees of
+    freedom, so that p is below (1 - level) / 2 where the interval of :func:`score_intervals` lies above 0.
+
+    Examples
+    --------
+    >>> scores = JackknifedScores(("m",), np.array([[0.5], [0.0]]), np.full((2, 1, 1), 0.01), 100)
+    >>> score_p(scores).round(6).ravel().tolist()
+    [3.9e-05, 0.5]
+    """
+    from scipy import special
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.arctanh(np.clip(scores.scores, -1, 1)) * (1 - scores.scores**2) / scores.standard_errors
+    p: Floats = special.stdtr(scores.n_units - 1, -t)
+    return p
 
 
 def score_differences(

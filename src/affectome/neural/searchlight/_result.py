@@ -58,13 +58,16 @@ class Searchlight:
         Standard error and interval of r over stimuli, by the infinitesimal jackknife.
     controls : tuple of str
         Spaces that were held constant.
-    partial_r, partial_se, partial_low, partial_high : float64 arrays of shape (n_centres, n_spaces) or None
-        Partial correlation given the controls, its standard error and interval over stimuli; NaN for the controls.
+    partial_r, partial_se, partial_low, partial_high, partial_p : float64 arrays (n_centres, n_spaces) or None
+        Partial correlation given the controls, its standard error and interval over stimuli, and its one-sided p by the
+        jackknife; NaN for the controls.
     pairs : tuple of (first, second)
         Spaces compared.
     difference, difference_se, difference_low, difference_high, difference_p : arrays (n_centres, n_pairs) or None
         r of the first less r of the second; its standard error and interval over stimuli; p, two-sided, under the null
         that both are equally related to the brain there.
+    partial_difference, partial_difference_se, .._low, .._high, .._p : arrays (n_centres, n_pairs) or None
+        The same of partial correlations.
     level : float
         Coverage of the intervals.
     bound : float64 array of shape (n_centres, n_spaces) or None
@@ -100,12 +103,18 @@ class Searchlight:
     partial_se: Floats | None = None
     partial_low: Floats | None = None
     partial_high: Floats | None = None
+    partial_p: Floats | None = None
     pairs: tuple[tuple[str, str], ...] = ()
     difference: Floats | None = None
     difference_se: Floats | None = None
     difference_low: Floats | None = None
     difference_high: Floats | None = None
     difference_p: Floats | None = None
+    partial_difference: Floats | None = None
+    partial_difference_se: Floats | None = None
+    partial_difference_low: Floats | None = None
+    partial_difference_high: Floats | None = None
+    partial_difference_p: Floats | None = None
     level: float = 0.95
     bound: Floats | None = None
     test: str = "none"
@@ -129,6 +138,16 @@ class Searchlight:
         """Benjamini-Hochberg over the centres, in each pair of spaces by itself."""
         return None if self.difference_p is None else _over_centres(self.difference_p)
 
+    @property
+    def partial_q(self) -> Floats | None:
+        """Benjamini-Hochberg over the centres, in each space by itself; NaN for the controls."""
+        return None if self.partial_p is None else _over_centres(self.partial_p)
+
+    @property
+    def partial_difference_q(self) -> Floats | None:
+        """Benjamini-Hochberg over the centres, in each pair of spaces by itself."""
+        return None if self.partial_difference_p is None else _over_centres(self.partial_difference_p)
+
     def regression(self, spaces: Sequence[str] | None = None) -> RegressionRSA:
         """Multiple regression of similarities of patterns (or their ranks) on those of these spaces, by default all.
 
@@ -144,7 +163,7 @@ class Searchlight:
         """One row per centre and space: ``centre`` (or ``parcel``), ``space``, ``n_voxels``, ``r``, and what is known.
 
         Further columns, where they were asked for: ``p``, ``q``, ``p_family``, ``se``, ``low``, ``high``,
-        ``partial_r``, ``partial_se``, ``partial_low``, ``partial_high``, ``bound``.
+        ``partial_r``, ``partial_se``, ``partial_low``, ``partial_high``, ``partial_p``, ``partial_q``, ``bound``.
         """
         n_centres, n_spaces = self.r.shape
         known = {
@@ -159,6 +178,8 @@ class Searchlight:
             "partial_se": self.partial_se,
             "partial_low": self.partial_low,
             "partial_high": self.partial_high,
+            "partial_p": self.partial_p,
+            "partial_q": self.partial_q,
             "bound": self.bound,
         }
         label, centres = self._centres()
@@ -174,7 +195,8 @@ class Searchlight:
     def difference_table(self) -> pd.DataFrame:
         """One row per centre and pair of spaces.
 
-        ``centre`` (or ``parcel``), ``first``, ``second``, ``difference``, ``se``, ``low``, ``high``, ``p``, ``q``.
+        ``centre`` (or ``parcel``), ``first``, ``second``, ``difference``, ``se``, ``low``, ``high``, ``p``, ``q``; the
+        same of partial correlations as ``partial_difference`` to ``partial_q``, where there are controls.
         """
         label, centres = self._centres()
         n_pairs = len(self.pairs)
@@ -187,12 +209,21 @@ class Searchlight:
             "p": self.difference_p,
             "q": self.difference_q,
         }
+        beyond = {
+            "partial_difference": self.partial_difference,
+            "partial_se": self.partial_difference_se,
+            "partial_low": self.partial_difference_low,
+            "partial_high": self.partial_difference_high,
+            "partial_p": self.partial_difference_p,
+            "partial_q": self.partial_difference_q,
+        }
         return pd.DataFrame(
             {
                 label: np.repeat(centres, n_pairs),
                 "first": np.tile(first, len(self.r)),
                 "second": np.tile(second, len(self.r)),
                 **{name: [] if values is None else values.ravel() for name, values in known.items()},
+                **{name: values.ravel() for name, values in beyond.items() if values is not None},
             }
         )
 
