@@ -23,6 +23,7 @@ __all__ = [
     "PermutationMoments",
     "RunBlocks",
     "centred_pair_sums",
+    "cubed_rows",
     "dense_pair_sums",
     "low_rank_pair_sums",
     "permutation_moments",
@@ -227,8 +228,7 @@ def centred_pair_sums(
     pull = (about.T @ row.astype(kind)).astype(np.float64)
     row_run = blocks.gather(row)
     path = float(pull @ (signed * pull)) - _dot(np.einsum("ri,rij->rj", row_run, within), row_run)
-    every = n <= _EXACT_CUBES if every_cube is None else every_cube
-    cube = _cubes(about, u, signs, d, blocks, every)
+    cube = _cubes(about, u, signs, d, blocks, every_cube)
     cubic = [cube, square_row @ row, triangle, (row**3).sum(), path]
     return np.array([0.0, square_row.sum(), row @ row, *cubic, third, fourth])
 
@@ -259,10 +259,16 @@ def _core_product(gram: Floats, pulled: Floats, u: Floats, signed: Floats, d: fl
     return whole
 
 
-def _cubes(about: Array, u: Floats, signs: Floats | None, d: float, blocks: RunBlocks, every: bool) -> float:
+def cubed_rows(n: int, *, every: bool | None = None) -> NDArray[np.intp]:
+    """Stimuli whose pairs with all others are cubed: every one of up to 512, else 32 spread over their order."""
+    if n <= _EXACT_CUBES if every is None else every:
+        return np.arange(n)
+    return np.unique(np.linspace(0, n - 1, _CUBED_ROWS).round().astype(np.intp))
+
+
+def _cubes(about: Array, u: Floats, signs: Floats | None, d: float, blocks: RunBlocks, every: bool | None) -> float:
     """Sum of cubes over the pairs that count, or its estimate from the pairs of stimuli spread over their order."""
-    n = blocks.n
-    rows = np.arange(n) if every else np.unique(np.linspace(0, n - 1, _CUBED_ROWS).round().astype(np.intp))
+    rows = cubed_rows(blocks.n, every=every)
     total, pairs = 0.0, float(blocks.degree[rows].sum())
     for start in range(0, len(rows), _BLOCK):
         those = rows[start : start + _BLOCK]

@@ -13,7 +13,7 @@ from affectome.errors import InputError
 from affectome.neural.searchlight._inputs import BrainMetric, ModelGeometry, Neighbourhoods, Patterns
 from affectome.neural.searchlight._pearson_models import PairsOfModels, ready_models
 
-__all__ = ["PearsonScorer", "PearsonSums", "SphereFactors", "StimulusSums", "WithinRun"]
+__all__ = ["CentreSums", "PearsonScorer", "PearsonSums", "SphereFactors", "StimulusSums", "WithinRun"]
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -147,7 +147,7 @@ class PearsonSums:
 
 
 @dataclass(frozen=True, eq=False)
-class _Centre:
+class CentreSums:
     """Sums of one centre over ordered pairs that count; stimuli sorted by run, but for those in `stimuli`."""
 
     mean: float
@@ -257,7 +257,7 @@ class PearsonScorer:
                 at += size
             start = stop
 
-    def _score(self, source: Singles, columns: NDArray[np.intp], space: Singles, asked: _Asked) -> _Centre:
+    def _score(self, source: Singles, columns: NDArray[np.intp], space: Singles, asked: _Asked) -> CentreSums:
         """Of one centre, by the cheapest way that is exact there."""
         ready = self.ready
         if self.metric == "euclidean" or len(columns) + ready.factors.shape[1] >= ready.n:
@@ -285,7 +285,7 @@ class PearsonScorer:
 
     def _by_factors(
         self, source: Singles, columns: NDArray[np.intp], factors: Array, d: Array, asked: _Asked
-    ) -> _Centre | None:
+    ) -> CentreSums | None:
         """By products with `factors`, in their precision and with `d` to fill; None if float32 loses too much."""
         from affectome.neural.searchlight import _pearson_kernels as kernels
 
@@ -309,7 +309,7 @@ class PearsonScorer:
             product[m] += 2 * (ready.alone.rows[m] @ effect) + np.einsum("vi,vi", d, table, dtype=np.float64)
             made[m] = np.sqrt(gram_square * self._squares[m])
         centre = self._about_mean(constant, rows, square, product, directionless)
-        if factors.dtype == np.float32 and not self._error(centre, gram_square, made) < _ALLOWED:
+        if factors.dtype == np.float32 and self._loses(centre, gram_square, made):
             return None
         if asked.visit is not None:
             centre = replace(centre, visited=asked.visit(SphereFactors(d, effect, constant, gram)))
@@ -340,7 +340,7 @@ class PearsonScorer:
             add_row_products(table, d, ones, np.zeros(len(d)), products[m])
         return squares, products
 
-    def _over_pairs(self, source: Singles, columns: NDArray[np.intp], asked: _Asked) -> _Centre:
+    def _over_pairs(self, source: Singles, columns: NDArray[np.intp], asked: _Asked) -> CentreSums:
         """By making all pairs, in float64, a block of rows at a time."""
         from affectome.neural.searchlight import _pearson_kernels as kernels
 
@@ -372,14 +372,14 @@ class PearsonScorer:
         product: Floats,
         directionless: int,
         shift: Floats | None = None,
-    ) -> _Centre:
+    ) -> CentreSums:
         """Take the means over the pairs that count off g, and off h (where it is still about `shift`)."""
         ready = self.ready
         total, counted = rows.sum(), ready.degree.sum()
         mean = total / counted
         about = rows - mean * ready.degree
         product = product - (ready.shift if shift is None else shift) * total - mean * self._remainders
-        return _Centre(constant + mean, square - mean * total, about @ about, product, directionless)
+        return CentreSums(constant + mean, square - mean * total, about @ about, product, directionless)
 
     def _stimuli(self, mean: float, sums: StimulusSums, shift: Floats) -> StimulusSums:
         """The same for every stimulus, in the order of the patterns; `mean` of g as summed."""
@@ -390,14 +390,14 @@ class PearsonScorer:
         place = np.argsort(ready.order)
         return StimulusSums(rows[place], squares[place], products[:, place])
 
-    def _error(self, centre: _Centre, gram_square: float, made: Floats) -> float:
-        """What float32 products may cost r: the errors of the sums, over what is left of them."""
+    def _loses(self, centre: CentreSums, gram_square: float, made: Floats) -> bool:
+        """Whether float32 products may cost r too much: the errors of the sums, over what is left of them."""
         if centre.square <= 0:
-            return np.inf
+            return True
         share = gram_square / centre.square / 2 + (made / np.sqrt(centre.square * self._squares)).max()
-        return float(_SINGLE_ERROR * share)
+        return not _SINGLE_ERROR * share < _ALLOWED
 
-    def _sums(self, found: Sequence[_Centre], visiting: bool) -> PearsonSums:
+    def _sums(self, found: Sequence[CentreSums], visiting: bool) -> PearsonSums:
         ready = self.ready
         n_models, counted = len(ready.names), ready.degree.sum()
         mean, square = np.array([c.mean for c in found]), np.array([c.square for c in found])

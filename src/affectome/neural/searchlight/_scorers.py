@@ -15,7 +15,7 @@ from affectome.neural.searchlight._chunks import CHUNK, Arrays
 from affectome.neural.searchlight._inputs import BrainMetric, ModelGeometry, Neighbourhoods, Patterns
 from affectome.neural.searchlight._jackknife import jackknife
 from affectome.neural.searchlight._moments3 import SUMS, RunBlocks, centred_pair_sums, dense_pair_sums
-from affectome.neural.searchlight._pearson import PearsonScorer, SphereFactors, brain_factors
+from affectome.neural.searchlight._pearson import PearsonScorer, PearsonSums, SphereFactors, brain_factors
 from affectome.neural.searchlight._permutations import CentreGeometry, permuted_scores
 from affectome.neural.statistics import BlockPermutations
 
@@ -62,12 +62,15 @@ class PearsonChunks:
 
     def __init__(self, asked: Asked, patterns: Patterns) -> None:
         self.asked = asked
-        scorer = PearsonScorer(asked.models, patterns, metric=asked.metric)
+        scorer = self._ready(asked, patterns)
         if asked.metric == "euclidean":
             scorer.ready.pairs  # noqa: B018  (made once here, so that no process makes its own)
         self._scorer = _emptied(scorer)
         runs = None if asked.blocks.run is None else scorer.ready.runs
         self._sorted = RunBlocks(asked.blocks.n, runs)  # as the factors of a sphere are
+
+    def _ready(self, asked: Asked, patterns: Patterns) -> PearsonScorer:
+        return PearsonScorer(asked.models, patterns, metric=asked.metric)
 
     @property
     def model_r(self) -> Floats:
@@ -91,11 +94,7 @@ class PearsonChunks:
         return 60 * n * largest + 2**24 + each + drawn
 
     def score(self, responses: Singles, neighbourhoods: Neighbourhoods) -> Arrays:
-        scorer = copy.copy(self._scorer)
-        scorer.responses = responses
-        by_factors = self.asked.closed and self.asked.metric != "euclidean"
-        visit = partial(factor_sums, blocks=self._sorted) if by_factors else None
-        sums = scorer.score(neighbourhoods, per_stimulus=self.asked.jackknifed, visit=visit)
+        sums, made = self._sums(responses, neighbourhoods)
         found: dict[str, NDArray[Any]] = {"r": sums.r, "n_directionless": sums.n_directionless}
         if self.asked.jackknifed:
             found["covariances"] = jackknife(sums, groups=self.asked.groups).covariances
@@ -103,13 +102,23 @@ class PearsonChunks:
             given = {name: self.asked.controls for name in sums.models if name not in self.asked.controls}
             held = jackknife(sums, controls=given, groups=self.asked.groups)
             found["partial"], found["partial_covariances"] = held.scores, held.covariances
-        if self.asked.closed:
-            made = np.array(sums.visited) if by_factors else pair_sums(responses, neighbourhoods, self.asked)
+        if made is not None:
             found["pair_sums"] = made
         if self.asked.drawn is not None:
             geometries = [brain_geometry(responses, voxels, self.asked.metric) for voxels in neighbourhoods]
             found.update(drawn_scores(geometries, self.asked.models, self.asked))
         return found
+
+    def _sums(self, responses: Singles, neighbourhoods: Neighbourhoods) -> tuple[PearsonSums, Floats | None]:
+        """Those of the scores, and if p is closed those of its moments."""
+        scorer = copy.copy(self._scorer)
+        scorer.responses = responses
+        by_factors = self.asked.closed and self.asked.metric != "euclidean"
+        visit = partial(factor_sums, blocks=self._sorted) if by_factors else None
+        sums = scorer.score(neighbourhoods, per_stimulus=self.asked.jackknifed, visit=visit)
+        if by_factors:
+            return sums, np.array(sums.visited)
+        return sums, pair_sums(responses, neighbourhoods, self.asked) if self.asked.closed else None
 
 
 def drawn_scores(

@@ -32,7 +32,7 @@ from affectome.neural.searchlight._permutations import stimulus_permutations
 from affectome.neural.searchlight._rank_scorers import KendallChunks, SpearmanChunks, rank_nulls
 from affectome.neural.searchlight._result import Searchlight
 from affectome.neural.searchlight._scorers import Asked, PearsonChunks
-from affectome.neural.searchlight._torch import Backend, device_of
+from affectome.neural.searchlight._torch import Backend, Room, device_of
 from affectome.neural.statistics import BlockPermutations, family_wise_p
 
 __all__ = ["searchlight"]
@@ -175,8 +175,8 @@ def searchlight(
     there, which no permutation of stimuli tests. Two-sided, t with one less degree of freedom than units;
     Benjamini-Hochberg over the centres of one pair.
 
-    **Partial correlations:** permuting a space also breaks its relation to the controls, which is no null of them; their
-    one-sided p is the jackknife's, under the null that nothing relates the space to the patterns beyond the controls.
+    **Partial correlations:** permuting a space also breaks its relation to the controls, which is no null of them. Their
+    one-sided p is the jackknife's; null: nothing relates the space to the patterns beyond the controls.
 
     Cost: n V^2 + n V K operations per centre of V voxels, K factors of all spaces together. At n = 2,180, V = 123 and
     five spaces of 181 features a centre takes 3 ms of one core, with p 8, with standard errors 7.
@@ -220,11 +220,9 @@ def searchlight(
         groups=_groups(given, units),
         controls=held,
     )
-    scorer = _SCORERS[statistic](asked, counted)
-    if device is not None:
-        logger.info("%s searchlights have no form in torch and are computed as with numpy.", statistic)
+    scorer = _scorer(asked, counted, statistic, device, _bytes(memory_gb) / max(1, n_jobs))
     folder = None if resume is None else Path(resume) / _key(asked, given, neighbourhoods, statistic, backend)
-    walk = Walk(n_jobs, _bytes(memory_gb), folder, progress)
+    walk = Walk(1 if device == "cuda" else n_jobs, _bytes(memory_gb), folder, progress)
     found = walk_centres(scorer, given.responses, neighbourhoods, walk)
     _tell_of_directionless(found, given)
     if asked.closed:
@@ -369,6 +367,21 @@ def _drawn(
             remedy='permute within runs, let all pairs count (within_run="include"), or use test="closed"',
         )
     return stimulus_permutations(len(given.ids), given.run, within=within, n_permutations=n_permutations, seed=seed)
+
+
+def _scorer(
+    asked: Asked, counted: Patterns, statistic: Statistic, device: str | None, memory: float
+) -> PearsonChunks | SpearmanChunks | KendallChunks:
+    """What scores chunks on this device; told where that is the processor all the same."""
+    if device is None or statistic != "pearson":
+        if device is not None:
+            logger.info("%s searchlights have no form in torch and are computed as with numpy.", statistic)
+        return _SCORERS[statistic](asked, counted)
+    from affectome.neural.searchlight._torch_pearson import TorchPearsonChunks
+
+    if asked.drawn is not None:
+        logger.info("Permutations that are drawn have no form in torch and are scored as with numpy.")
+    return TorchPearsonChunks(asked, counted, Room(device, memory))
 
 
 def _key(asked: Asked, given: Patterns, neighbourhoods: Neighbourhoods, statistic: str, backend: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 from affectome.errors import EnvironmentFailure, InputError
@@ -11,9 +12,31 @@ from affectome.errors import EnvironmentFailure, InputError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Backend", "device_of", "exact_products"]
+__all__ = ["Backend", "Room", "device_of", "exact_products"]
 
 Backend = Literal["numpy", "torch", "torch_cuda"]
+
+#: Bytes of the centres that are scored together: on the processor few, since larger batches leave its caches.
+_MOST = {"cpu": 2**27, "cuda": 2**33}
+
+
+@dataclass(frozen=True)
+class Room:
+    """Where batches of centres are scored.
+
+    Attributes
+    ----------
+    device : "cpu" or "cuda"
+    memory : float
+        Bytes allowed, beside what is shared.
+    """
+
+    device: str
+    memory: float
+
+    def fitting(self, each: float, most: int) -> int:
+        """How many things of so many bytes go into one batch; one at least."""
+        return max(1, min(most, int(min(self.memory / 2, _MOST[self.device]) // each)))
 
 
 def device_of(backend: str) -> str | None:
