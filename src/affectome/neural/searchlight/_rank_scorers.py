@@ -70,13 +70,16 @@ class SpearmanChunks:
     def _pair_sums(self, responses: Singles, neighbourhoods: Neighbourhoods, scores: SpearmanScores) -> Floats:
         asked = self.asked
         if asked.metric in ("correlation", "cosine"):
-            return _sums_of_ranks(pair_sums(responses, neighbourhoods, asked), scores)
+            return _sums_of_ranks(self._similarity_sums(responses, neighbourhoods, asked), scores)
         if asked.blocks.n <= _EXACT_UP_TO:
             # One outlying pattern decides the triangles and paths of distances, but not those of their ranks.
             tables = (similarities(self._ranks_of(responses, voxels)) for voxels in neighbourhoods)
             return np.stack([dense_pair_sums(table, asked.blocks) for table in tables])
         squared = replace(asked, metric="sqeuclidean")  # has factors, and ranks pairs as distances do
-        return _sums_of_ranks(pair_sums(responses, neighbourhoods, squared), scores)
+        return _sums_of_ranks(self._similarity_sums(responses, neighbourhoods, squared), scores)
+
+    def _similarity_sums(self, responses: Singles, neighbourhoods: Neighbourhoods, asked: Asked) -> Floats:
+        return pair_sums(responses, neighbourhoods, asked)
 
     def _as_ranks(self, model: ModelGeometry) -> ModelGeometry:
         table = _ranks(similarities(model), self.asked.blocks)

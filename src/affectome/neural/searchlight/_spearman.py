@@ -12,13 +12,21 @@ from numpy.typing import NDArray
 from affectome.errors import InputError
 from affectome.neural.searchlight._inputs import BrainMetric, ModelGeometry, Neighbourhoods, Patterns
 
-__all__ = ["AllowedPairs", "PreparedSpearman", "RankedModels", "SpearmanScorer", "SpearmanScores", "rank_models"]
+__all__ = [
+    "RESOLUTION",
+    "AllowedPairs",
+    "PreparedSpearman",
+    "RankedModels",
+    "SpearmanScorer",
+    "SpearmanScores",
+    "rank_models",
+]
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
 MOST_BINS = 65536
-_RESOLUTION = 2.0**30  # similarities closer than the largest / 2^30 are tied: what float64 products leave of a tie
+RESOLUTION = 2.0**30  # similarities closer than the largest / 2^30 are tied: what float64 products leave of a tie
 _GROUP_BYTES = 2**25  # bins of the centres that are scored together
 _MOST_TOGETHER = 4
 _ROWS = 256  # of similarities made at once where they are sorted
@@ -509,5 +517,5 @@ def _keys(left: Floats, right: Floats, pairs: AllowedPairs, offsets: Floats | No
         parts.append(pairs.vector(left[block] @ right.T - off[block, None] - off, begin))
     similarities: Floats = np.concatenate(parts)
     scale = float(np.abs(similarities).max()) or 1.0
-    keys: NDArray[np.int32] = np.rint(similarities * (_RESOLUTION / scale)).astype(np.int32)
+    keys: NDArray[np.int32] = np.rint(similarities * (RESOLUTION / scale)).astype(np.int32)
     return keys
