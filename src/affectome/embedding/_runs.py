@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.special import stdtrit
 
-from affectome._processes import closed_at_once, leave_interrupts_to
+from affectome._processes import in_parallel, workers_for
 from affectome._progress import Progress, silent
 from affectome._tables import check_unique, cut_short, numeric_columns
 from affectome.errors import InputError
@@ -185,8 +185,8 @@ def fit_seeds(
 ) -> dict[int, Estimator]:
     """Fit clones of an estimator that differ in their seed alone.
 
-    Seeds are spread over processes, and the threads of a fit over what is left. Each seed's fit is the same
-    as on its own, whatever `n_jobs` is.
+    Seeds are spread over processes, or over the workers of an open cluster (:func:`affectome.on_cluster`), and the
+    threads of a fit over what is left. Each seed's fit is the same as on its own, whatever `n_jobs` is.
 
     Parameters
     ----------
@@ -215,28 +215,19 @@ def fit_seeds(
     >>> {seed: fit.embedding_.shape for seed, fit in fits.items()}
     {0: (40, 3), 1: (40, 3)}
     """
-    from joblib import Parallel, cpu_count, delayed, parallel_config
-
     wanted = _checked_seeds(seeds)
-    cores = cpu_count() if n_jobs is None or n_jobs == -1 else n_jobs
-    if cores < 1:
-        raise InputError(f"n_jobs={n_jobs} is no number of cores", remedy="use 1 or more, or None for all")
-    workers = min(cores, len(wanted))
-    threads = max(1, cores // workers)
+    workers = workers_for(n_jobs, len(wanted))
+    shared = (estimator, trials, workers.threads)
     fits: dict[int, Estimator] = {}
     progress(0, len(wanted))
-    # One worker is this process; loky starts fresh processes otherwise, so no fork meets a live OpenMP.
-    inner = {"inner_max_num_threads": threads} if workers > 1 else {}
-    with parallel_config(backend="loky", n_jobs=workers, **inner):
-        jobs = (delayed(_fit)(estimator, trials, seed, threads, os.getpid()) for seed in wanted)
-        with closed_at_once(Parallel(return_as="generator_unordered")(jobs)) as results:
-            for seed, model, caught in results:
-                for category, text in caught:
-                    warnings.warn(f"Seed {seed}: {text}", category, stacklevel=2)
-                if finished is not None:
-                    finished(seed, model)
-                fits[seed] = model
-                progress(len(fits), len(wanted), detail=f"seed {seed}")
+    with closing(in_parallel(_fit, shared, wanted, workers, threads=workers.threads)) as results:
+        for seed, model, caught in results:
+            for category, text in caught:
+                warnings.warn(f"Seed {seed}: {text}", category, stacklevel=2)
+            if finished is not None:
+                finished(seed, model)
+            fits[seed] = model
+            progress(len(fits), len(wanted), detail=f"seed {seed}")
     return {seed: fits[seed] for seed in wanted}
 
 
@@ -253,13 +244,11 @@ def _checked_seeds(seeds: Sequence[int]) -> list[int]:
     return wanted
 
 
-def _fit(
-    estimator: Estimator, trials: Any, seed: int, threads: int, caller: int
-) -> tuple[int, Estimator, list[tuple[type[Warning], str]]]:
+def _fit(shared: tuple[Estimator, Any, int], seed: int) -> tuple[int, Estimator, list[tuple[type[Warning], str]]]:
     """One fit and what it warned of, which a worker process would say to nobody."""
     from sklearn.base import clone
 
-    leave_interrupts_to(caller)
+    estimator, trials, threads = shared
     model: Any = clone(estimator)
     before = model.get_params(deep=False)
     model.set_params(random_state=seed, **({"n_jobs": threads} if "n_jobs" in before else {}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from affectome._processes import closed_at_once
+from affectome._processes import in_parallel, workers_for
 from affectome._progress import Progress, silent
 from affectome._seeds import named_seed
 from affectome.embedding._choices import shared_hits
@@ -311,8 +312,6 @@ def _run(
     keep: Callable[[Path, pd.DataFrame], None] | None,
 ) -> pd.DataFrame:
     """Scores of all paths, fold by fold, fitted where they are not yet known."""
-    from joblib import Parallel, delayed, effective_n_jobs
-
     paths = [(fold, n_components) for fold in range(1, work.plan.n_folds + 1) for n_components in components]
     known = {path: finished[path] for path in paths if path in finished}
     # The longest first, so that no process is left alone with one at the end.
@@ -326,8 +325,8 @@ def _run(
             keep(path, table)
 
     progress(done, total)
-    workers = min(effective_n_jobs(-1 if n_jobs is None else n_jobs), len(todo))
-    if workers <= 1:
+    workers = workers_for(n_jobs, len(todo))
+    if workers.here:
         for path in todo:
             rows = []
             for row in work.path(*path, n_jobs):
@@ -336,8 +335,7 @@ def _run(
                 progress(done, total, detail=_said(row))
             take(path, pd.DataFrame(rows))
     else:
-        parallel = Parallel(n_jobs=workers, prefer="processes", return_as="generator_unordered")
-        with closed_at_once(parallel(delayed(_fit_path)(work, path) for path in todo)) as fitted:
+        with closing(in_parallel(_fit_path, work, todo, workers)) as fitted:
             for path, table in fitted:
                 take(path, table)
                 done += each
@@ -348,10 +346,7 @@ def _run(
 
 def _fit_path(work: _Work, path: Path) -> tuple[Path, pd.DataFrame]:
     """One path in a process of its own: one thread, for the other processors have work already."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1):
-        return path, pd.DataFrame(list(work.path(*path, 1)))
+    return path, pd.DataFrame(list(work.path(*path, 1)))
 
 
 def _said(row: Mapping[str, Any] | pd.Series[Any]) -> str:

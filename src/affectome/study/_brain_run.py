@@ -11,8 +11,9 @@ from types import MappingProxyType
 from typing import Any
 
 from affectome._files import make_folder, write_json
+from affectome._processes import workers_for
 from affectome._progress import Progress
-from affectome.errors import InputError
+from affectome.errors import AffectomeError, InputError
 from affectome.study._brain import Brain, BrainReading
 from affectome.study._brain_checks import check_asked, said_once, warn_of_grid_edges
 from affectome.study._brain_searchlight import Searching
@@ -42,14 +43,14 @@ class BrainResult:
         What each stage found, by its name; ``encoding.json`` or ``comparison.json`` in the folder holds it too.
     records : tuple of StageRecord
         One per stage that ran or was up to date.
-    failed : dict from stage to InputError
+    failed : dict from stage to AffectomeError
         Stages that the data did not allow.
     """
 
     results: Path
     summary: Mapping[str, Any]
     records: tuple[StageRecord, ...]
-    failed: Mapping[str, InputError]
+    failed: Mapping[str, AffectomeError]
 
 
 def encode_brain(
@@ -61,7 +62,8 @@ def encode_brain(
     ----------
     asked : Brain
     n_jobs
-        People at once, each in a process with the memory of a recording; by default one, which uses all cores.
+        People at once, each in a process with the memory of a recording; by default one, which uses all cores. An
+        open cluster (:func:`affectome.on_cluster`) does as many as it has workers.
     progress
         Called with a stage's name and ``"running"`` or ``"reused"``; returns what it reports to.
 
@@ -106,13 +108,13 @@ def search_brain(
     how : Searching
         Radius, statistic, metrics.
     n_jobs
-        Processes over chunks of centres; people one after the other.
+        Processes over chunks of centres, or an open cluster; people one after the other.
     progress
         See :func:`encode_brain`, whose result and faults are these.
     """
     how = replace(how or Searching(), n_jobs=n_jobs)
     of_person, of_all = partial(searching_stages, how=how), partial(searched_group_stages, how=how)
-    return _run(asked, "searchlight", of_person, of_all, 1, progress or unseen, how.parameters())
+    return _run(asked, "searchlight", of_person, of_all, None, progress or unseen, how.parameters())
 
 
 def _run(
@@ -120,14 +122,14 @@ def _run(
     kind: str,
     of_person: Callable[[BrainReading, str], list[Stage]],
     of_all: Callable[[BrainReading], list[Stage]],
-    n_jobs: int,
+    n_jobs: int | None,
     progress: Callable[[str, str], Progress],
     further: Mapping[str, Any] = MappingProxyType({}),
 ) -> BrainResult:
     check_asked(asked)
     with locked(make_folder(asked.out)), said_once():
-        if n_jobs > 1 and len(asked.recordings) > 1:
-            _each_in_a_process(asked, of_person, n_jobs, progress)
+        if n_jobs is not None:
+            _side_by_side(asked, of_person, min(n_jobs, os.cpu_count() or 1), progress)
         reading = BrainReading(asked)
         stages = {who: of_person(reading, who) for who in asked.recordings}
         done = finish([stage for each in stages.values() for stage in each], asked.out, progress)
@@ -149,15 +151,17 @@ def _run(
     return BrainResult(asked.out, summary, tuple(records), failed)
 
 
-def _each_in_a_process(
+def _side_by_side(
     asked: Brain,
     of_person: Callable[[BrainReading, str], list[Stage]],
     n_jobs: int,
     progress: Callable[[str, str], Progress],
 ) -> None:
-    """People side by side; the run that follows finds their stages done."""
+    """People in processes, where there are several; the run that follows finds their stages done."""
+    if workers_for(n_jobs, len(asked.recordings)).here:
+        return
     parts = {who: (replace(asked, recordings={who: source}), of_person) for who, source in asked.recordings.items()}
-    in_processes(_person_alone, parts, min(n_jobs, os.cpu_count() or 1), progress)
+    in_processes(_person_alone, parts, asked.out, n_jobs, progress)
 
 
 def _person_alone(

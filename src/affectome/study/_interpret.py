@@ -9,7 +9,7 @@ from typing import Any
 
 from affectome._files import make_folder, write_json
 from affectome._progress import Progress
-from affectome.errors import InputError
+from affectome.errors import AffectomeError, InputError
 from affectome.stimuli import read_stimuli
 from affectome.study._engine import StageRecord, locked
 from affectome.study._interpret_space import space_stages
@@ -34,14 +34,14 @@ class InterpretationResult:
         ``comparison.json`` in the folder holds them too.
     records : tuple of StageRecord
         One per analysis that ran or was up to date.
-    failed : dict from analysis to InputError
+    failed : dict from analysis to AffectomeError
         Analyses that the data did not allow.
     """
 
     results: Path
     summary: Mapping[str, Any]
     records: tuple[StageRecord, ...]
-    failed: Mapping[str, InputError]
+    failed: Mapping[str, AffectomeError]
 
 
 def interpret_spaces(
@@ -79,7 +79,7 @@ def interpret_spaces(
         asked.naming_judge(None if asked.stimuli is None else read_stimuli(asked.stimuli))
     parts = {name: replace(asked, spaces={name: path}, reference=None) for name, path in asked.spaces.items()}
     with locked(make_folder(asked.out)):
-        done = in_processes(_interpret_one, parts, n_jobs, progress or unseen)
+        done = in_processes(_interpret_one, parts, asked.out, n_jobs, progress or unseen)
         return _summarised(asked, "interpretation", done)
 
 
@@ -95,7 +95,7 @@ def compare_spaces(
     """
     parts = {name: replace(asked, only=(name,)) for name in together_analyses(asked)}
     with locked(make_folder(asked.out)):
-        done = in_processes(_compare_one, parts, n_jobs, progress or unseen)
+        done = in_processes(_compare_one, parts, asked.out, n_jobs, progress or unseen)
         records = [record for part in done.values() for record in part.records]
         failed = {name: error for part in done.values() for name, error in part.failed.items()}
         return _summarised(asked, "comparison", {FOLDER: Done(records, failed)})
@@ -113,7 +113,7 @@ def _compare_one(asked: Interpretation, progress: Callable[[str, str], Progress]
 def _summarised(asked: Interpretation, kind: str, done: Mapping[str, Done]) -> InterpretationResult:
     """Put together, and write down, what was found by space and analysis."""
     summary = {
-        name: {record.name.removesuffix(f"/{name}"): record.summary for record in part.records}
+        name: {record.name.removeprefix(f"{asked.place(name)}/"): record.summary for record in part.records}
         for name, part in done.items()
     }
     failed = {name: error for part in done.values() for name, error in part.failed.items()}

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectome._files import make_folder
-from affectome._processes import closed_at_once, heard, leave_interrupts_to, say_again
+from affectome._processes import Workers, in_parallel, workers_for
 from affectome._progress import Progress
 from affectome.errors import InputError
 from affectome.neural.searchlight._inputs import Neighbourhoods
@@ -53,9 +52,9 @@ class Walk:
     Attributes
     ----------
     n_jobs : int
-        Processes; 1 or fewer chunks than two: this one.
+        Processes; 1 or fewer chunks than two: this one. An open cluster does it instead.
     memory : float
-        Bytes beyond the responses and the result; fewer processes where more would not fit.
+        Bytes beyond the responses and the result; fewer processes where more would not fit. On a cluster, of a worker.
     folder : Path or None
         Keeps finished chunks, and gives them back to a later walk.
     progress : Progress
@@ -80,14 +79,15 @@ def walk_centres(
     if done:
         logger.info("%d of %d chunks of centres were there already.", len(done), len(chunks))
     left = [number for number in range(len(chunks)) if number not in done]
-    workers = min(_workers(scorer, responses, neighbourhoods, walk), max(1, len(left)))
+    workers = _workers(scorer, responses, neighbourhoods, walk, len(left))
     walk.progress(len(done), len(chunks), detail="chunks of centres")
     tasks = ((number, *_cut_out(responses, neighbourhoods, chunks[number])) for number in left)
-    for number, found in _scored(scorer, tasks, workers):
-        if walk.folder is not None:
-            write_arrays_file(_place(walk.folder, number), found, {"chunk": number})
-        done[number] = found
-        walk.progress(len(done), len(chunks), detail="chunks of centres")
+    with closing(in_parallel(_scored, scorer, tasks, workers)) as results:
+        for number, found in results:
+            if walk.folder is not None:
+                write_arrays_file(_place(walk.folder, number), found, {"chunk": number})
+            done[number] = found
+            walk.progress(len(done), len(chunks), detail="chunks of centres")
     parts = [done[number] for number in range(len(chunks))]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -123,13 +123,11 @@ def _cut_out(
     return np.ascontiguousarray(responses[:, columns]), own
 
 
-def _workers(scorer: ChunkScorer, responses: NDArray[np.float32], neighbourhoods: Neighbourhoods, walk: Walk) -> int:
+def _workers(
+    scorer: ChunkScorer, responses: NDArray[np.float32], neighbourhoods: Neighbourhoods, walk: Walk, n_left: int
+) -> Workers:
     """As many processes as were asked for, or as the memory allows; told where that is fewer."""
-    from joblib import cpu_count
-
-    asked = cpu_count() if walk.n_jobs == -1 else walk.n_jobs
-    if asked < 1:
-        raise InputError(f"n_jobs={walk.n_jobs} is no number of processes", remedy="use 1 or more, or -1 for all cores")
+    asked = workers_for(walk.n_jobs, n_left)
     largest = int(neighbourhoods.sizes.max())
     # Centres that follow one another share most of their voxels; a chunk of parcels shares none.
     columns = min(responses.shape[1], CHUNK * largest)
@@ -141,36 +139,15 @@ def _workers(scorer: ChunkScorer, responses: NDArray[np.float32], neighbourhoods
             f"a chunk of {CHUNK} centres needs {need:.2g} GB, and {walk.memory / 1e9:.2g} GB are allowed",
             remedy="allow more (memory_gb)",
         )
-    if fitting < asked and neighbourhoods.starts.size - 1 > CHUNK:
-        logger.warning("%d processes run instead of %d, since no more fit into the memory allowed.", fitting, asked)
-    return min(asked, fitting)
+    if asked.elsewhere is not None or fitting >= asked.n:
+        return asked
+    logger.warning("%d processes run instead of %d, since no more fit into the memory allowed.", fitting, asked.n)
+    return asked._replace(n=fitting)
 
 
-def _scored(
-    scorer: ChunkScorer, tasks: Iterator[tuple[int, NDArray[np.float32], Neighbourhoods]], workers: int
-) -> Iterator[tuple[int, Arrays]]:
-    from joblib import Parallel, delayed, parallel_config
-
-    if workers <= 1:
-        for number, responses, chunk in tasks:
-            yield number, _one_thread(scorer, responses, chunk)
-        return
-    with parallel_config(backend="loky", n_jobs=workers, inner_max_num_threads=1), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="A worker stopped")  # a grown worker gives way to a fresh one
-        jobs = (delayed(_apart)(scorer, number, part, chunk, os.getpid()) for number, part, chunk in tasks)
-        with closed_at_once(Parallel(return_as="generator_unordered", batch_size=1)(jobs)) as results:
-            for number, found, said in results:
-                say_again(said)
-                yield number, found
-
-
-def _apart(
-    scorer: ChunkScorer, number: int, responses: NDArray[np.float32], chunk: Neighbourhoods, caller: int
-) -> tuple[int, Arrays, list[logging.LogRecord]]:
-    """One chunk in a process of its own."""
-    leave_interrupts_to(caller)
-    with heard(caller) as said:
-        return number, _one_thread(scorer, responses, chunk), said
+def _scored(scorer: ChunkScorer, task: tuple[int, NDArray[np.float32], Neighbourhoods]) -> tuple[int, Arrays]:
+    number, responses, chunk = task
+    return number, _one_thread(scorer, responses, chunk)
 
 
 def _one_thread(scorer: ChunkScorer, responses: NDArray[np.float32], chunk: Neighbourhoods) -> Arrays:
