@@ -373,15 +373,17 @@ def _scorer(
     asked: Asked, counted: Patterns, statistic: Statistic, device: str | None, memory: float
 ) -> PearsonChunks | SpearmanChunks | KendallChunks:
     """What scores chunks on this device; told where that is the processor all the same."""
-    if device is None or statistic != "pearson":
+    if device is None or statistic == "kendall":
         if device is not None:
-            logger.info("%s searchlights have no form in torch and are computed as with numpy.", statistic)
+            logger.info("Kendall's tau-a has no form in torch and is computed as with numpy.")
         return _SCORERS[statistic](asked, counted)
     from affectome.neural.searchlight._torch_pearson import TorchPearsonChunks
+    from affectome.neural.searchlight._torch_spearman import TorchSpearmanChunks
 
     if asked.drawn is not None:
         logger.info("Permutations that are drawn have no form in torch and are scored as with numpy.")
-    return TorchPearsonChunks(asked, counted, Room(device, memory))
+    chunks = TorchPearsonChunks if statistic == "pearson" else TorchSpearmanChunks
+    return chunks(asked, counted, Room(device, memory))
 
 
 def _key(asked: Asked, given: Patterns, neighbourhoods: Neighbourhoods, statistic: str, backend: str) -> str:

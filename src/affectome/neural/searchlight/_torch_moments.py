@@ -16,7 +16,15 @@ from affectome.neural.searchlight._torch_spheres import DeviceRuns, SphereBatch
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["dense_moments", "factor_moments"]
+__all__ = ["dense_moments", "factor_moments", "sphere_moments"]
+
+
+def sphere_moments(sphere: SphereBatch, runs: DeviceRuns) -> Tensor:
+    """Of the similarities of a batch of spheres, (B, 10): of factors, or of pairs where voxels are as many."""
+    if sphere.d.shape[1] >= runs.n:
+        pairs = sphere.d.mT @ sphere.d + sphere.effect[:, :, None] + sphere.effect[:, None]
+        return dense_moments(pairs, runs)
+    return factor_moments(sphere, sphere.d @ sphere.d.mT, runs.within(sphere), runs)
 
 
 def factor_moments(sphere: SphereBatch, gram: Tensor, within: Tensor, runs: DeviceRuns) -> Tensor:

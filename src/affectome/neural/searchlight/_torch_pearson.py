@@ -16,7 +16,7 @@ from affectome.neural.searchlight._moments3 import SUMS, RunBlocks
 from affectome.neural.searchlight._pearson_scorer import CentreSums, PearsonScorer, PearsonSums, StimulusSums
 from affectome.neural.searchlight._scorers import Asked, PearsonChunks
 from affectome.neural.searchlight._torch import Room, exact_products
-from affectome.neural.searchlight._torch_moments import dense_moments, factor_moments
+from affectome.neural.searchlight._torch_moments import dense_moments, factor_moments, sphere_moments
 from affectome.neural.searchlight._torch_spheres import (
     DeviceRuns,
     DeviceTables,
@@ -162,7 +162,7 @@ class TorchPearsonScorer(PearsonScorer):
         gram, across = d @ d.mT, d @ factors  # (B, V, V), (B, V, K)
         through = {m: d @ self._dense(m).to(d.dtype) for m in ready.dense}  # (B, V, n)
 
-        within = (runs.products(d, d) + runs.pairs(effect)) * runs.both
+        within = runs.within(sphere)
         models_within = table("within", lambda: runs.unpacked(ready.within))
         squares_within = runs.scatter((within * within).sum(3))
         products_within = torch.stack([runs.scatter((within * h).sum(3)) for h in models_within], 1)
@@ -221,7 +221,7 @@ class TorchPearsonScorer(PearsonScorer):
         import torch
 
         runs, d, effect, constant = self._runs, sphere.d, sphere.effect, sphere.constant
-        root, n_voxels = self.metric == "euclidean", d.shape[1]
+        root = self.metric == "euclidean"
         g = d.mT @ d + effect[:, :, None] + effect[:, None]  # (B, n, n)
         if root:
             g += constant[:, None, None]
@@ -231,9 +231,7 @@ class TorchPearsonScorer(PearsonScorer):
         g *= runs.counts
         moments = None
         if self._asked.closed:
-            factored = not root and n_voxels < runs.n
-            within = (runs.products(d, d) + runs.pairs(effect)) * runs.both
-            moments = factor_moments(sphere, d @ d.mT, within, runs) if factored else dense_moments(g, runs)
+            moments = dense_moments(g, runs) if root else sphere_moments(sphere, runs)
         models = self._tables.table("pairs", lambda: self.ready.pairs)
         nothing = torch.zeros_like(constant)
         return _Batch(

@@ -106,6 +106,10 @@ class DeviceRuns:
         in_run = self.gather(values)
         return in_run[..., :, None] + in_run[..., None, :]
 
+    def within(self, sphere: SphereBatch) -> Tensor:
+        """Similarities of the pairs of a run, without their constant, 0 beyond it; float64 (B, n_runs, L, L)."""
+        return (self.products(sphere.d, sphere.d) + self.pairs(sphere.effect)) * self.both
+
     def unpacked(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Blocks of runs written row by row one after another, (..., total), as (..., n_runs, L, L)."""
         both = self.both.cpu().numpy() > 0
