@@ -8,8 +8,46 @@ from typing import Annotated, Any
 import typer
 
 from affectome.cli._common import Jobs, Json, LogFile, Out, Quiet, command, print_json, stage_progress, start_logging
+from affectome.errors import Interrupted
 
 group = typer.Typer(help="A whole study from one file.", no_args_is_help=True)
+
+
+@group.command("init")
+@command
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder of the study; made where it is not there.", metavar="FOLDER")],
+    name: Annotated[str | None, typer.Option("--name", help="Title; by default made of the folder's name.")] = None,
+    quiet: Quiet = False,
+    json: Json = False,
+    log_file: LogFile = None,
+) -> None:
+    """Write a commented study.toml, and the schema that editors check it by.
+
+    Example: affectome study init emotion-videos
+    """
+    start_logging(quiet, log_file)
+    from affectome.study import init_study
+
+    path = init_study(folder, name=name)
+    print(f"Study file: {path}\nPut in your paths, and run: affectome study run {path}")
+    if json:
+        print_json({"study": str(path)})
+
+
+@group.command("schema")
+@command
+def schema(quiet: Quiet = False, log_file: LogFile = None) -> None:
+    """Print the JSON Schema of study.toml: every key with its type, default and meaning.
+
+    Example: affectome study schema
+    """
+    start_logging(quiet, log_file)
+    import json
+
+    from affectome.study import study_json_schema
+
+    print(json.dumps(study_json_schema(), indent=2))
 
 
 @group.command("run")
@@ -36,6 +74,10 @@ def run(
     print(f"\nReport: {result.report}\nSummary: {result.results / 'summary.json'}")
     if json:
         print_json({"results": str(result.results), "summary": result.summary})
+    if result.failed:
+        told = "".join(f"\n  {stage}: {error}" for stage, error in result.failed.items())
+        one = len(result.failed) == 1
+        raise Interrupted(f"{'one stage was' if one else f'{len(result.failed)} stages were'} left out{told}")
 
 
 @group.command("status")
@@ -47,7 +89,7 @@ def status(
     json: Json = False,
     log_file: LogFile = None,
 ) -> None:
-    """Show which stages are done, stale, open or waiting for one of those; nothing is run.
+    """Show which stages are done, running, stale, open or waiting for one of those; nothing is run.
 
     Example: affectome study status examples/emotion_videos/study.toml --out results/
     """

@@ -4,6 +4,7 @@ from affectome.study._brain import Brain
 from affectome.study._brain_run import BrainResult, compare_brain, encode_brain, search_brain
 from affectome.study._brain_searchlight import Searching
 from affectome.study._engine import Stage, StageRecord, StageState
+from affectome.study._init import init_study, study_json_schema
 from affectome.study._interpret import InterpretationResult, compare_spaces, interpret_spaces
 from affectome.study._interpretation import Interpretation
 from affectome.study._recordings import RecordingSource, found_recordings, recording_sources
@@ -26,10 +27,12 @@ __all__ = [
     "compare_spaces",
     "encode_brain",
     "found_recordings",
+    "init_study",
     "interpret_spaces",
     "read_study",
     "recording_sources",
     "run_study",
     "search_brain",
+    "study_json_schema",
     "study_status",
 ]

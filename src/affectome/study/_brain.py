@@ -175,16 +175,22 @@ class BrainReading:
 
     def __init__(self, asked: Brain) -> None:
         self.asked = asked
-        self._person: Person | None = None
+        self._people: dict[str, Person] = {}
         self._places: dict[str, Recording] = {}
+
+    def below(self, prefix: str) -> BrainReading:
+        """The same inputs, read once for both, for results that lie in another folder."""
+        other = BrainReading(replace(self.asked, prefix=prefix))
+        other._people, other._places = self._people, self._places
+        return other
 
     def person(self, subject: str) -> Person:
         """One person, prepared."""
-        if self._person is None or self._person.subject != subject:
-            self._person = None  # its memory is free before the next is read
-            self._person = Person(self.asked, subject)
-            self._places[subject] = self._person.recording.select_trials(np.arange(1))
-        return self._person
+        if subject not in self._people:
+            self._people.clear()  # the memory of one is free before the next is read
+            self._people[subject] = person = Person(self.asked, subject)
+            self._places[subject] = person.recording.select_trials(np.arange(1))
+        return self._people[subject]
 
     def place(self, subject: str) -> Recording:
         """The recording of a person without its responses: voxels and regions alone, which are kept."""

@@ -2,41 +2,92 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from affectome.study._brain import Brain, BrainReading
-from affectome.study._brain_stages import encoding_stages, group_stages
+from affectome.study._brain_searchlight import Searching
+from affectome.study._brain_stages import (
+    encoding_stages,
+    group_stages,
+    partition_stages,
+    searched_group_stages,
+    searching_stages,
+)
 from affectome.study._engine import Stage
 from affectome.study._recordings import found_recordings, recording_sources
 from affectome.study._stages import Plan
+from affectome.study._study_tables import SearchlightTable
 
-__all__ = ["brain_stages"]
+__all__ = ["COMPARISON", "FOLDER", "RSA", "group_brain_stages", "person_brain_stages", "recorded_people"]
 
-#: Folder of the results.
-FOLDER = "neural"
+#: Folders of the results.
+FOLDER, COMPARISON, RSA = "neural", "neural/comparison", "neural/rsa"
 
 
-def brain_stages(plan: Plan) -> list[Stage]:
-    """Every space against every recording, where the study names recordings."""
+def recorded_people(plan: Plan) -> list[str]:
+    """Who was recorded, in the order of the files."""
+    table = plan.study.brain
+    return [] if table is None else list(recording_sources(found_recordings(Path(table.path))))
+
+
+def person_brain_stages(plan: Plan) -> list[Stage]:
+    """Every space against the recording of every person, one after the other."""
     table = plan.study.brain
     if table is None:
         return []
-    spaces = table.spaces or list(plan.study.systems)
-    asked = Brain(
-        spaces={name: plan.results / f"spaces/{name}.parquet" for name in spaces},
-        recordings=recording_sources(found_recordings(Path(table.path))),
+    asked = _asked(plan)
+    reading = BrainReading(asked)
+    stages = []
+    for who in asked.recordings:
+        stages += encoding_stages(reading, who)
+        if table.partition or asked.controls:
+            stages += partition_stages(reading.below(COMPARISON), who)
+        if table.searchlight is not None:
+            stages += searching_stages(reading.below(RSA), who, how=_searching(table.searchlight))
+    return stages
+
+
+def group_brain_stages(plan: Plan) -> list[Stage]:
+    """All people together, but for those whose data do not allow it."""
+    table = plan.study.brain
+    if table is None:
+        return []
+    lost = {part for name in plan.failed for part in name.split("/")[1:]}
+    if all(who in lost for who in recorded_people(plan)):
+        return []
+    reading = BrainReading(_asked(plan, lost))
+    stages = group_stages(reading)
+    if table.searchlight is not None:
+        stages += searched_group_stages(reading.below(RSA), how=_searching(table.searchlight))
+    return stages
+
+
+def _searching(table: SearchlightTable) -> Searching:
+    return Searching(**table.model_dump())
+
+
+def _asked(plan: Plan, without: Collection[str] = ()) -> Brain:
+    table = plan.study.brain
+    assert table is not None
+    people = recording_sources(found_recordings(Path(table.path)))
+    spaces = plan.brain_spaces
+    paths = {name: plan.results / f"spaces/{name}.parquet" for name in (*spaces, *table.controls)}
+    reference = table.reference if table.reference in spaces else None
+    return Brain(
+        spaces={name: paths[name] for name in spaces},
+        controls={name: paths[name] for name in table.controls},
+        recordings={who: source for who, source in people.items() if who not in without},
         out=plan.results,
         regions=table.regions,
         standardise=table.standardise,
         n_folds=table.folds,
         shared_stimuli=table.shared_stimuli,
         block_length=table.block_length,
-        reference=table.reference,
+        reference=reference,
         n_permutations=table.permutations,
         level=table.level,
         seed=plan.seed("brain"),
         prefix=FOLDER,
-        made_here=frozenset(spaces),
+        made_here=frozenset(paths),
     )
-    reading = BrainReading(asked)
-    return [*(stage for who in asked.recordings for stage in encoding_stages(reading, who)), *group_stages(reading)]

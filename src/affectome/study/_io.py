@@ -59,6 +59,8 @@ def read_record(path: Path) -> StageRecord:
     wrong = [name for name, kind in kinds.items() if not isinstance(content.get(name), kind)]
     if wrong:
         raise InputError(f"has no sound '{wrong[0]}'", source=path, remedy="delete it")
+    if not isinstance(content.setdefault("warnings", []), list):
+        raise InputError("has no sound 'warnings'", source=path, remedy="delete it")
     known = {item.name: content[item.name] for item in fields(StageRecord) if item.name != "reused"}
     return StageRecord(**known, reused=True)
 

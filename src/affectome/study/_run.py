@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from affectome._files import make_folder
 from affectome._progress import Progress, silent
-from affectome.errors import InputError
+from affectome.errors import AffectomeError, InputError
 from affectome.study._brain_checks import said_once, warn_of_grid_edges
-from affectome.study._brain_of_study import brain_stages
-from affectome.study._engine import Stage, StageRecord, StageState, locked, run_stages, stage_states
-from affectome.study._figures import comparison_figures
+from affectome.study._engine import Stage, StageRecord, StageState, locked, run_stages
 from affectome.study._io import write_provenance, write_summary
-from affectome.study._meaning import meaning_stages
+from affectome.study._phases import run_phases, states_of_phases
+from affectome.study._plan import Plan
 from affectome.study._schema import Study, read_study
-from affectome.study._stages import Plan, behavior_stages
 
 __all__ = ["StudyResult", "run_study", "study_status"]
-
-#: Kinds of stages of people and spaces.
-_BRAIN = ("encode", "between", "ceiling", "average", "consistency", "weights", "view")
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +33,14 @@ class StudyResult:
         The content of ``summary.json``.
     records : tuple of StageRecord
         One per stage, in the order they ran.
+    failed : dict from stage to AffectomeError
+        Stages that their data did not allow, or that stopped before their end; the others went on without them.
     """
 
     results: Path
     summary: Mapping[str, Any]
     records: tuple[StageRecord, ...]
+    failed: Mapping[str, AffectomeError]
 
     @property
     def report(self) -> Path:
@@ -77,7 +75,7 @@ def run_study(
     Raises
     ------
     InputError
-        For a fault in the study file or its data, before or while it runs.
+        For a fault in the study file, or where no system can be learned from.
     EnvironmentFailure
         When the results folder cannot be written or another run holds it.
     """
@@ -85,14 +83,15 @@ def run_study(
     study = read_study(source)
     folder = make_folder(_results_folder(source, results))
     show = progress or (lambda name, state: silent)
+    plan = Plan(study, folder, n_jobs)
     with locked(folder), said_once():
-        records = run_stages(_stages(Plan(study, folder, n_jobs)), folder, progress=show)
+        records = run_phases(plan, show)
         warn_of_grid_edges(records)
-        summary = _summary(study, records)
+        summary = _summary(plan, records)
         write_summary(folder / "summary.json", summary)
         write_provenance(folder / "provenance.json", study, source, records)
         records += run_stages([_report(folder, study, summary, records)], folder, progress=show)
-    return StudyResult(folder, summary, tuple(records))
+    return StudyResult(folder, summary, tuple(records), plan.failed)
 
 
 def study_status(path: str | os.PathLike[str], results: str | os.PathLike[str] | None = None) -> list[StageState]:
@@ -106,8 +105,10 @@ def study_status(path: str | os.PathLike[str], results: str | os.PathLike[str] |
         Results folder; by default ``results`` beside the study file.
     """
     source = Path(path)
-    study = read_study(source)
-    return stage_states(_stages(Plan(study, _results_folder(source, results))), _results_folder(source, results))
+    study, folder = read_study(source), _results_folder(source, results)
+    states = states_of_phases(Plan(study, folder))
+    page = StageState("report", "done" if (folder / "report.html").is_file() else "open", None)
+    return [*states, page if all(state.state == "done" for state in states) else replace(page, state="waiting")]
 
 
 def _results_folder(source: Path, results: str | os.PathLike[str] | None) -> Path:
@@ -115,10 +116,6 @@ def _results_folder(source: Path, results: str | os.PathLike[str] | None) -> Pat
     if folder.exists() and not folder.is_dir():
         raise InputError("is a file, not a results folder", source=folder, remedy="choose another --out")
     return folder
-
-
-def _stages(plan: Plan) -> list[Stage]:
-    return [*behavior_stages(plan), *meaning_stages(plan), comparison_figures(plan), *brain_stages(plan)]
 
 
 def _report(folder: Path, study: Study, summary: Mapping[str, Any], records: Sequence[StageRecord]) -> Stage:
@@ -143,53 +140,83 @@ def _without_places(settings: Any) -> Any:
     return settings
 
 
-def _summary(study: Study, records: Sequence[StageRecord]) -> dict[str, Any]:
-    by_name = {record.name: record for record in records}
-    top = f"top{study.interpretation.top}_nearest_centroid"
-    systems: dict[str, Any] = {}
-    for name in study.systems:
-        of_system = [r for r in records if r.name.endswith(f"/{name}") and r.name.split("/")[0] not in _BRAIN]
-        embedding = by_name[f"embedding/{name}"].summary
-        entry: dict[str, Any] = {
-            "label": study.label(name),
-            **by_name[f"answers/{name}"].summary,
-            "held_out_accuracy": by_name[f"behavior/{name}"].summary,
-            "n_components": embedding["n_components"],
-            "seconds": round(sum(record.seconds for record in of_system), 3),
-            "embedding": embedding,
-            "components": by_name[f"components/{name}"].summary,
-        }
-        for key, stage in (
-            ("captions", "captions"),
-            ("interpretation", "interpretation"),
-            (top, "categories"),
-            ("map", "map"),
-        ):
-            if f"{stage}/{name}" in by_name:
-                entry[key] = by_name[f"{stage}/{name}"].summary
-        systems[name] = entry
+#: Stages of one system, and what the summary calls them.
+_OF_SYSTEM = {
+    "answers": "answers",
+    "embedding": "embedding",
+    "accuracy": "held_out_accuracy",
+    "ceiling": "ceiling",
+    "rsm": "rsm",
+    "needed": "components_needed",
+    "reproducibility": "reproducibility",
+    "people": "people",
+    "captions": "captions",
+}
+
+
+def _summary(plan: Plan, records: Sequence[StageRecord]) -> dict[str, Any]:
+    """What was found, in the order in which a reader asks for it."""
+    study, by_name = plan.study, {record.name: record for record in records}
+    systems = {name: _of_system(plan, name, by_name) for name in plan.systems if f"embedding/{name}" in by_name}
+    if not systems:
+        raise next(iter(plan.failed.values()))
     summary: dict[str, Any] = {
         "study": study.study.model_dump(),
         "stimuli": by_name["stimuli"].summary,
         "triplets": by_name["questions"].summary,
         "systems": systems,
     }
-    for key in ("agreement", "rating_spaces"):
-        if key in by_name:
-            summary[key] = by_name[key].summary
+    if "agreement" in by_name:
+        summary["agreement"] = by_name["agreement"].summary
+    for place in ("together", "gap"):
+        found = _below(by_name, "interpretation/together" if place == "together" else place)
+        if found:
+            summary[place] = found
     if study.brain is not None:
         summary["brain"] = _brain_summary(study, records)
-    return {**summary, "seconds": round(sum(record.seconds for record in records), 3)}
+    return {
+        **summary,
+        "left_out": {name: str(error) for name, error in plan.failed.items()},
+        "warnings": {record.name: list(record.warnings) for record in records if record.warnings},
+        "seconds": round(sum(record.seconds for record in records), 3),
+    }
+
+
+def _of_system(plan: Plan, name: str, by_name: Mapping[str, StageRecord]) -> dict[str, Any]:
+    known = {kind: by_name[f"{kind}/{name}"] for kind in _OF_SYSTEM if f"{kind}/{name}" in by_name}
+    meaning = [record for stage, record in by_name.items() if stage.startswith(f"interpretation/{name}/")]
+    found = {_OF_SYSTEM[kind]: record.summary for kind, record in known.items()}
+    return {
+        "label": plan.study.label(name),
+        **found.pop("answers"),
+        "n_components": known["embedding"].summary["n_components"],
+        **found,
+        "interpretation": _below(by_name, f"interpretation/{name}"),
+        "seconds": round(sum(record.seconds for record in (*known.values(), *meaning)), 3),
+    }
+
+
+def _below(by_name: Mapping[str, StageRecord], place: str) -> dict[str, Any]:
+    """What the stages below a name found."""
+    prefix = f"{place}/"
+    return {name.removeprefix(prefix): r.summary for name, r in by_name.items() if name.startswith(prefix)}
+
+
+#: Where the summary puts what was found of brains: stages of encodings, and of what has a first word of its own.
+_ENCODING = ("encode", "between", "ceiling", "average", "consistency", "weights", "view", "group", "across")
+_BRAIN = ("comparison", "rsa", "reliability")
 
 
 def _brain_summary(study: Study, records: Sequence[StageRecord]) -> dict[str, Any]:
     """What was found of each person and space, of spaces against each other, and of all people."""
-    found: dict[str, Any] = {kind: {} for kind in _BRAIN}
+    assert study.brain is not None
+    found: dict[str, Any] = {kind: {} for kind in _ENCODING[:-2]}
     for record in records:
         kind, *where = record.name.split("/")
-        if kind in found:
+        if kind in ("group", "across"):
+            found[kind] = record.summary
+        elif kind in _ENCODING and where[:1] and where[0] not in study.systems:
             found[kind]["/".join(where)] = record.summary
-        elif record.name in ("group", "across"):
-            found[record.name] = record.summary
-    assert study.brain is not None
+        elif kind in _BRAIN:
+            found.setdefault(kind, {})["/".join(where)] = record.summary
     return {"settings": study.brain.model_dump(exclude={"path"}), **found}

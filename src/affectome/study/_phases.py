@@ -1,0 +1,106 @@
+"""A study in phases: the stages of one are made when those before it have run, and their parts may run side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from affectome._processes import workers_for
+from affectome._progress import Progress
+from affectome.study._brain_checks import said_once
+from affectome.study._brain_of_study import group_brain_stages, person_brain_stages, recorded_people
+from affectome.study._engine import Stage, StageOutputs, StageRecord, StageState, run_stages, stage_states
+from affectome.study._figures import comparison_figures
+from affectome.study._meaning import meaning_stages
+from affectome.study._parts import Done, finish, in_processes
+from affectome.study._plan import Plan
+from affectome.study._stages import behavior_stages
+
+__all__ = ["run_phases", "states_of_phases"]
+
+Show = Callable[[str, str], Progress]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Stages that can be made once the phases before them have run.
+
+    Attributes
+    ----------
+    stages
+        Makes them.
+    narrow : bool
+        Whether one part keeps one core busy at most, so that parts belong in processes also on one machine; the other
+        phases use all cores for one part after the other, and are spread over a cluster alone.
+    """
+
+    stages: Callable[[Plan], list[Stage]]
+    narrow: bool = False
+
+
+PHASES: dict[str, Phase] = {
+    "behavior": Phase(behavior_stages),
+    "interpretation": Phase(meaning_stages, narrow=True),
+    "brain": Phase(person_brain_stages),
+    "people": Phase(group_brain_stages),
+    "figures": Phase(lambda plan: [comparison_figures(plan)]),
+}
+
+
+def run_phases(plan: Plan, progress: Show) -> list[StageRecord]:
+    """Run everything that is missing or stale; what is left out is in `plan.failed`."""
+    records: list[StageRecord] = []
+    about = _subjects(plan)
+    for name, phase in PHASES.items():
+        cores = plan.n_jobs if phase.narrow else 1
+        for stages in _together(phase.stages(plan), about):
+            parts = dict.fromkeys(_part(stage, about) for stage in stages)
+            if None in parts or workers_for(cores, len(parts)).here:
+                records += run_stages(stages, plan.results, progress=progress, failed=plan.failed, earlier=records)
+                continue
+            asked = {str(part): (plan, name, str(part), records) for part in parts}
+            for done in in_processes(_part_alone, asked, plan.results, cores, progress).values():
+                records += done.records
+                plan.failed.update(done.failed)
+    return records
+
+
+def states_of_phases(plan: Plan) -> list[StageState]:
+    """Say of every stage whether it is done, running, stale, open or waiting.
+
+    Stages of a phase that cannot be made yet, since they depend on what earlier ones find, are told as one.
+    """
+    known, states = StageOutputs(), []
+    for name, phase in PHASES.items():
+        try:
+            stages = phase.stages(plan)
+        except (OSError, ValueError):  # InputError and EnvironmentFailure among them: nothing to read yet
+            states.append(StageState(name, "waiting", None))
+            continue
+        states += stage_states(stages, plan.results, known=known)
+    return states
+
+
+def _subjects(plan: Plan) -> set[str]:
+    """Systems and people, each of which has stages of its own."""
+    return {*plan.study.systems, *recorded_people(plan)}
+
+
+def _part(stage: Stage, about: Collection[str]) -> str | None:
+    """The system or person that a stage is about alone."""
+    return next((word for word in stage.name.split("/")[1:] if word in about), None)
+
+
+def _together(stages: Sequence[Stage], about: Collection[str]) -> Iterator[list[Stage]]:
+    """Runs of stages that each are about one system or person, and runs of stages that are not."""
+    for _, run in groupby(stages, key=lambda stage: _part(stage, about) is None):
+        yield list(run)
+
+
+def _part_alone(asked: tuple[Plan, str, str, list[StageRecord]], progress: Show) -> Done:
+    """The stages of one part, made again in the process that runs them."""
+    plan, name, part, records = asked
+    stages = [stage for stage in PHASES[name].stages(plan) if _part(stage, _subjects(plan)) == part]
+    with said_once():
+        return finish(stages, plan.results, progress, records)
