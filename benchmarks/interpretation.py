@@ -63,7 +63,7 @@ def stage_seconds(out: Path) -> dict[str, float]:
     found: dict[str, float] = {}
     for path in sorted((out / ".affectome" / "stages").glob("*.json")):
         record = json.loads(path.read_text(encoding="utf-8"))
-        analysis, space = record["name"].split("/")
+        space, analysis = record["name"].split("/")
         key = f"{analysis} (together)" if space == "together" else analysis
         found[key] = round(found.get(key, 0.0) + record["seconds"], 1)
     return found

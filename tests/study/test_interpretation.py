@@ -105,14 +105,14 @@ def test_a_second_run_does_nothing_again_and_a_lost_figure_is_drawn_again(world,
     before = (out / "noisy" / "figures" / "map.png").read_bytes()
     (out / "noisy" / "figures" / "map.png").unlink()
     records = interpret_spaces(again).records
-    assert [record.name for record in records if not record.reused] == ["maps/noisy"]
+    assert [record.name for record in records if not record.reused] == ["noisy/maps"]
     assert (out / "noisy" / "figures" / "map.png").read_bytes() == before
 
 
 def test_only_what_was_asked_for_is_done(world, tmp_path):
     result = interpret_spaces(asked(world, tmp_path, only=("graph",)))
-    assert [record.name for record in result.records] == ["graph/planted", "graph/noisy"]
-    with pytest.raises(InputError, match="no analysis 'grph' here; choose among names"):
+    assert [record.name for record in result.records] == ["planted/graph", "noisy/graph"]
+    with pytest.raises(InputError, match="no analysis 'grph' here; choose among components"):
         interpret_spaces(asked(world, tmp_path, only=("grph",)))
 
 
@@ -122,8 +122,8 @@ def test_an_analysis_that_the_data_do_not_allow_is_left_out_and_the_others_are_d
     write_space(tmp_path / "category.csv", few)
     ratings = {"category": tmp_path / "category.csv", "dimension": world / "dimension.csv"}
     result = interpret_spaces(asked(world, tmp_path / "out", ratings=ratings, only=("categories", "graph")))
-    assert set(result.failed) == {"categories/planted", "categories/noisy"}
-    assert {record.name for record in result.records} == {"graph/planted", "graph/noisy"}
+    assert set(result.failed) == {"planted/categories", "noisy/categories"}
+    assert {record.name for record in result.records} == {"planted/graph", "noisy/graph"}
     left_out = json.loads((tmp_path / "out" / "interpretation.json").read_text(encoding="utf-8"))["left_out"]
     assert set(left_out) == set(result.failed)
 
@@ -134,8 +134,8 @@ def test_what_needs_a_stage_that_failed_says_so(world, tmp_path, monkeypatch):
 
     monkeypatch.setattr("affectome.study._interpret_space.name_components", refuse)
     result = interpret_spaces(asked(world, tmp_path, only=("names", "graph")))
-    assert "names/planted" in result.failed
-    assert "needs planted/names.csv, which could not be made" in str(result.failed["graph/planted"])
+    assert "planted/names" in result.failed
+    assert "needs planted/names.csv, which could not be made" in str(result.failed["planted/graph"])
 
 
 def test_stimuli_that_one_file_lacks_are_dropped_aloud(world, tmp_path, caplog):
@@ -183,12 +183,13 @@ def test_spaces_are_compared_with_and_without_ratings(world, tmp_path):
     assert not result.failed
     found = result.summary["together"]
     assert set(found) == {
-        "rsa", "geometry", "choices", "shares", "types", "categories", "clusters", "prediction", "profiles",
+        "rsa", "geometry", "choices", "shares", "types", "categories", "clusters", "prediction", "profiles", "ratings",
+        "components",
     }  # fmt: skip
     [pair] = found["rsa"]["pearson"]
     assert {pair["first"], pair["second"]} == {"planted", "noisy"} and pair["ci_low"] < pair["value"] < pair["ci_high"]
     bare = compare_spaces(asked(world, tmp_path / "bare", ratings={}))
-    assert set(bare.summary["together"]) == {"rsa", "geometry", "choices"}
+    assert set(bare.summary["together"]) == {"rsa", "geometry", "choices", "components"}
     assert bare.summary["together"]["rsa"]["pearson"] == found["rsa"]["pearson"]
 
 
@@ -247,7 +248,7 @@ def test_a_component_without_weights_has_no_rose_and_stops_nothing(world, tmp_pa
     result = interpret_spaces(
         asked(world, tmp_path / "out", spaces={"none": tmp_path / "none.parquet"}, only=("stimuli",))
     )
-    assert "no component has a positive weight" in str(result.failed["stimuli/none"])
+    assert "no component has a positive weight" in str(result.failed["none/stimuli"])
 
 
 def test_a_comparison_says_what_is_circular(world, tmp_path):
@@ -269,7 +270,7 @@ def test_what_cannot_be_done_with_these_ratings_is_refused_and_not_passed_over(w
     one = {"category": world / "category.csv"}
     with pytest.raises(InputError, match="types needs two families of ratings"):
         compare_spaces(asked(world, tmp_path, ratings=one, only=("types",)))
-    with pytest.raises(InputError, match="types need two families of ratings"):
+    with pytest.raises(InputError, match="types needs two families of ratings"):
         interpret_spaces(asked(world, tmp_path, ratings=one, only=("types",)))
 
 

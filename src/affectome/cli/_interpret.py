@@ -112,8 +112,8 @@ def run(
     Example: affectome interpret run spaces/mllm.parquet --ratings category.csv --ratings dimension.csv
     --stimuli stimuli.csv --out interpretation/
 
-    Analyses: correlations, names, types, prediction, categories, maps, graph, gradients, stimuli. What is done and
-    unchanged is not done again.
+    Analyses: components, names, correlations, types, prediction, categories, maps, graph, gradients, stimuli. What is
+    done and unchanged is not done again.
     """
     start_logging(quiet, log_file)
     from affectome.study import Interpretation, interpret_spaces
@@ -178,7 +178,8 @@ def compare(
 
     Example: affectome interpret compare spaces/ --ratings category.csv --ratings dimension.csv --out interpretation/
 
-    Analyses: rsa, geometry, choices; with ratings also shares, types, categories, clusters, prediction, profiles.
+    Analyses: rsa, geometry, choices, components; with ratings also shares, types, categories, ratings, clusters,
+    prediction, profiles.
     """
     start_logging(quiet, log_file)
     from affectome.study import Interpretation, compare_spaces
@@ -280,9 +281,9 @@ def _tell(result: InterpretationResult, json: bool) -> None:
 def _lines(name: str, found: Mapping[str, Any]) -> list[str]:
     """What was found of one space, or of all together."""
     lines = []
-    if "correlations" in found:
-        part = found["correlations"]
-        lines.append(f"{name}: {part['n_components']} components of {part['n_stimuli']:,} stimuli.")
+    if "sizes" in found.get("components", {}):
+        part = found["components"]
+        lines.append(f"{name}: {len(part['sizes'])} components of {part['n_stimuli']:,} stimuli.")
     if "names" in found:
         lines.append(f"  Names: {', '.join(found['names']['names'].values())}.")
     for key, tell in _SENTENCES.items():
@@ -295,7 +296,7 @@ def _lines(name: str, found: Mapping[str, Any]) -> list[str]:
 
 def _types(part: Mapping[str, Any]) -> str:
     if "shares" not in part:  # of several spaces
-        return "Types: " + "; ".join(f"{space}: {_shares(shares)}" for space, shares in part.items()) + "."
+        return "Types: " + "; ".join(f"{space}: {_shares(found['shares'])}" for space, found in part.items()) + "."
     return f"Types: {_shares(part['shares'])}."
 
 

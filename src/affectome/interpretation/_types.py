@@ -121,6 +121,7 @@ def component_types(
     categories: str = "category",
     dimensions: str = "dimension",
     minimum: float = 0.01,
+    tau: float = 0.2,
     alpha: float = 0.05,
     level: float = 0.95,
     n_folds: int = 5,
@@ -141,6 +142,8 @@ def component_types(
         Over the same stimuli; `categories` and `dimensions` name the two families that are used.
     minimum
         Smallest unique R2 that counts. With 2,185 stimuli a unique R2 of .002 is significant and means nothing.
+    tau
+        A further |r| at which the threshold rule is applied for comparison, beside .1, .15, ... .5.
     alpha
         Bound on q.
     level
@@ -227,7 +230,7 @@ def component_types(
     recurs = (drawn == types).mean(axis=0) if n_subsamples else np.full(len(names), np.nan)
     table.insert(0, "recurs", recurs)
     table.insert(0, "type", np.array(TYPES)[types])
-    by_tau = _by_threshold(y, [first, second], alpha)
+    by_tau = _by_threshold(y, [first, second], alpha, taus=sorted({*_TAUS, float(tau)}))
     return ComponentTypes(
         components=table,
         shares=_shares(types, drawn, level),

@@ -27,9 +27,9 @@ def with_clouds() -> bool:
 
 def card_files(reading: Reading, space: str) -> list[str]:
     """The tables that a gallery reads, as far as they were asked for."""
-    only = reading.asked.only
-    correlations = [f"{space}/correlations.csv"] if not only or "correlations" in only else []
-    evidence = [f"{space}/evidence.csv"] if reading.reads_names(space) else []
+    place = reading.place(space)
+    correlations = [f"{place}/correlations.csv"] if reading.asked.does("correlations") else []
+    evidence = [f"{place}/evidence.csv"] if reading.reads_names(space) else []
     return [*reading.reads_names(space), *evidence, *correlations]
 
 
@@ -46,7 +46,7 @@ def word_weights(reading: Reading, space: str) -> dict[str, pd.Series[float]]:
 
 
 def space_gallery(reading: Reading, space: str, strongest: TopStimuli, pictures: Mapping[str, Thumbnail]) -> None:
-    """Write ``<space>/gallery.html``."""
+    """Write ``gallery.html`` into the folder of a space."""
     points = reading.spaces[space]
     sizes = describe_components(points).to_dict("index")
     names = reading.component_names(space)
@@ -69,9 +69,9 @@ def space_gallery(reading: Reading, space: str, strongest: TopStimuli, pictures:
     notes = [f"The choices behind this space were made from the ratings {', '.join(circular)}: that components follow "
              "them checks the method and is no finding."] if circular else []  # fmt: skip
     write_gallery(
-        reading.asked.out / space / "gallery.html",
+        reading.asked.out / reading.place(space) / "gallery.html",
         cards,
-        title=f"Components of {space}",
+        title=f"Components of {reading.label(space)}",
         thumbnails=pictures,
         notes=notes,
         seed=reading.seed("clouds", space),
@@ -80,11 +80,12 @@ def space_gallery(reading: Reading, space: str, strongest: TopStimuli, pictures:
 
 def _read(reading: Reading, space: str, name: str) -> pd.DataFrame:
     """A table of an earlier stage; empty where that was not asked for."""
-    if f"{space}/{name}.csv" not in card_files(reading, space):
+    path = f"{reading.place(space)}/{name}.csv"
+    if path not in card_files(reading, space):
         return pd.DataFrame({"component": [], "kind": [], "value": [], "item": []})
     text = dict.fromkeys(("component", "rating", "item", "kind", "family", "name"), str)
     return pd.read_csv(
-        reading.asked.out / space / f"{name}.csv",
+        reading.asked.out / path,
         dtype=text,
         keep_default_na=False,
         na_values={"value": [""], "r": [""]},

@@ -3,40 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import Any
 
 import pandas as pd
 
 from affectome._progress import Progress
-from affectome._seeds import named_seed
 from affectome.errors import InputError
 from affectome.interpretation import (
     CategoryStructure,
     ComponentNames,
+    ComponentTypes,
     TopStimuli,
     adopt_names,
-    affective_graph,
     category_gradients,
-    category_prototypes,
-    cluster_profiles,
     correlate_components,
-    describe_components,
     name_components,
     naming_prompts,
-    project_many,
-    project_umap,
     stimulus_profiles,
-    top_categories,
     top_stimuli,
     typical_captions,
 )
 from affectome.study._engine import Stage
 from affectome.study._gallery import card_files, space_gallery, with_clouds, word_weights
-from affectome.study._interpretation import Reading, reading_stage
+from affectome.study._interpret_shape import components, graph, maps
+from affectome.study._interpretation import DRAWN, FOUND, Reading, reading_stage
 from affectome.study._written import Written
 
-__all__ = ["SPACE_ANALYSES", "space_stages"]
+__all__ = [
+    "CATEGORY_SETTINGS",
+    "CATEGORY_TABLES",
+    "SPACE_ANALYSES",
+    "category_summary",
+    "category_tables",
+    "leading_stimuli",
+    "space_stages",
+    "type_summary",
+]
 
 _ROSES = 6  # stimuli
 _WORDS = 40  # of a component
@@ -46,13 +48,10 @@ _TOLD = 3  # stimuli of a component where captions are all there is to show
 
 def space_stages(reading: Reading, name: str) -> list[Stage]:
     """The analyses of one space that its files allow and that were asked for, names first."""
-    wanted = reading.asked.wanted(SPACE_ANALYSES)
-    if reading.asked.dimensions is None and reading.asked.only == ("types",):
-        raise InputError("types need two families of ratings", remedy="give a second --ratings")
-    return [stage for analysis in wanted for stage in SPACE_ANALYSES[analysis](reading, name)]
+    return [SPACE_ANALYSES[analysis](reading, name) for analysis in reading.asked.wanted(SPACE_ANALYSES)]
 
 
-def _names(reading: Reading, space: str) -> list[Stage]:
+def _names(reading: Reading, space: str) -> Stage:
     asked = reading.asked
     with_words = reading.captioned()
 
@@ -64,6 +63,7 @@ def _names(reading: Reading, space: str) -> list[Stage]:
             captions=reading.captions() if with_words else None,
             circular=reading.circular(space),
             bipolar=[] if asked.dimensions is None else [asked.dimensions],
+            alpha=asked.alpha,
             **reading.drawn("names", space),
             progress=progress,
         )
@@ -84,13 +84,12 @@ def _names(reading: Reading, space: str) -> list[Stage]:
             },
         )
 
-    return [
-        reading_stage(
-            reading, "names", space, run, tables=("names", "evidence", *(["words"] if with_words else [])),
-            files=reading.files(space, terms=True, stimuli=True, judge=True),
-            complete=lambda summary: not summary["unanswered"],
-        )
-    ]  # fmt: skip
+    return reading_stage(
+        reading, "names", space, run, uses=("ratings", "dimensions", "circular", *FOUND),
+        tables=("names", "evidence", *(["words"] if with_words else [])),
+        files=reading.files(space, ratings=list(reading.ratings), terms=True, stimuli=True, judge=True),
+        complete=lambda summary: not summary["unanswered"],
+    )  # fmt: skip
 
 
 def _ask_for_names(named: ComponentNames, reading: Reading, space: str, progress: Progress) -> tuple[pd.DataFrame, int]:
@@ -106,7 +105,7 @@ def _ask_for_names(named: ComponentNames, reading: Reading, space: str, progress
     return adopt_names(named, prompts, texts, model=judge.model), unanswered
 
 
-def _correlations(reading: Reading, space: str) -> list[Stage]:
+def _correlations(reading: Reading, space: str) -> Stage:
     asked = reading.asked
 
     def run(progress: Progress) -> Written:
@@ -117,71 +116,85 @@ def _correlations(reading: Reading, space: str) -> list[Stage]:
         )
         shares, facts = reading.shares(space, progress), reading.rating_map(space, progress)
         figure = plot_rating_correlations(
-            result, names=reading.component_names(space), title=f"{space}: components and ratings"
+            result,
+            names=reading.component_names(space),
+            title=f"{reading.label(space)}: components and ratings",
+            alpha=asked.alpha,
         )
-        return Written(
-            {
-                "components": describe_components(reading.spaces[space]),
-                "correlations": result.table(),
-                "shares_above": shares.table,
-                "rating_map": facts.families,
-                "spread": facts.spread,
+        tables = {
+            "correlations": result.table(),
+            "shares_above": shares.table,
+            "rating_map": facts.families,
+            "spread": facts.spread,
+        }
+        summary = {
+            "n_components": len(result.r),
+            "n_stimuli": result.n_stimuli,
+            "circular": list(result.circular),
+            "diagonal": facts.families["diagonal"].to_dict(),
+            "own_share": facts.families["own_share"].to_dict(),
+            "components_in_variance": float(facts.spread["value"]["components_in_variance"]),
+            "top_ratings": {
+                name: [{"rating": rating, "r": r, "q": float(result.q[rating][name])} for rating, r in top]
+                for name, top in result.top_ratings(alpha=asked.alpha).items()
             },
-            {"correlations": figure},
-            {
-                "n_components": len(result.r),
-                "n_stimuli": result.n_stimuli,
-                "circular": list(result.circular),
-                "diagonal": facts.families["diagonal"].to_dict(),
-                "components_in_variance": float(facts.spread["value"]["components_in_variance"]),
-                "top_ratings": {
-                    name: [{"rating": rating, "r": r} for rating, r in top]
-                    for name, top in result.top_ratings().items()
-                },
-            },
-        )
+        }
+        return Written(tables, {"correlations": figure}, summary)
 
-    return [
-        reading_stage(
-            reading, "correlations", space, run,
-            tables=("components", "correlations", "shares_above", "rating_map", "spread"), figures=("correlations",),
-            files=reading.files(space), reads=reading.reads_names(space),
-        )
-    ]  # fmt: skip
+    return reading_stage(
+        reading, "correlations", space, run, uses=("ratings", "circular", *FOUND),
+        tables=("correlations", "shares_above", "rating_map", "spread"), figures=("correlations",),
+        files=reading.files(space, ratings=list(reading.ratings)), reads=reading.reads_names(space),
+    )  # fmt: skip
 
 
-def _types(reading: Reading, space: str) -> list[Stage]:
+def _types(reading: Reading, space: str) -> Stage:
+    tau = reading.asked.tau
+
     def run(progress: Progress) -> Written:
         from affectome.plotting import plot_component_types, plot_variance_partition
 
         result = reading.types(space, progress)
-        names = reading.component_names(space)
-        return Written(
-            {
-                "types": result.components,
-                "type_shares": result.shares,
-                "type_shares_by_minimum": result.by_minimum,
-                "type_shares_by_tau": result.by_tau,
-            },
-            {
-                "types": plot_component_types({space: result}),
-                "variance_partition": plot_variance_partition(result, names=names, title=space),
-            },
-            {"shares": result.shares["share"].to_dict(), "minimum": result.minimum},
-        )
+        names, label = reading.component_names(space), reading.label(space)
+        tables = {
+            "types": result.components.join(result.threshold_types[f"tau {tau:g}"].rename("type_by_tau")),
+            "type_shares": result.shares,
+            "type_shares_by_minimum": result.by_minimum,
+            "type_shares_by_tau": result.by_tau,
+        }
+        figures = {
+            "types": plot_component_types({space: result}, reading.labels()),
+            "variance_partition": plot_variance_partition(result, names=names, title=label),
+        }
+        summary = {
+            **type_summary(result),
+            "shares_by_tau": result.by_tau.loc[tau].to_dict(),
+            "tau": tau,
+            "minimum": result.minimum,
+        }
+        return Written(tables, figures, summary)
 
-    if reading.asked.dimensions is None:
-        return []
-    return [
-        reading_stage(
-            reading, "types", space, run,
-            tables=("types", "type_shares", "type_shares_by_minimum", "type_shares_by_tau"),
-            figures=("types", "variance_partition"), files=reading.files(space), reads=reading.reads_names(space),
-        )
-    ]  # fmt: skip
+    return reading_stage(
+        reading, "types", space, run, uses=("categories", "dimensions", "tau", *FOUND),
+        tables=("types", "type_shares", "type_shares_by_minimum", "type_shares_by_tau"),
+        figures=("types", "variance_partition"),
+        files=reading.files(space, ratings=[reading.categories, reading.dimensions]),
+        reads=reading.reads_names(space),
+    )  # fmt: skip
 
 
-def _prediction(reading: Reading, space: str) -> list[Stage]:
+def type_summary(result: ComponentTypes) -> dict[str, Any]:
+    """How many components are of which type, as shares, with their range over subsamples of the stimuli."""
+    rows = result.shares.to_dict("index")
+    return {
+        "shares": {str(kind): row["share"] for kind, row in rows.items()},
+        "stability": {str(kind): [row["stability_low"], row["stability_high"]] for kind, row in rows.items()},
+    }
+
+
+def _prediction(reading: Reading, space: str) -> Stage:
+    alpha = reading.asked.alpha
+
     def run(progress: Progress) -> Written:
         from affectome.plotting import plot_predictions
 
@@ -189,44 +202,45 @@ def _prediction(reading: Reading, space: str) -> list[Stage]:
         result = found.predictions[space]
         return Written(
             {"predicted_ratings": result.ratings, "predicted_components": result.components},
-            {"prediction": plot_predictions(found, title=space)},
+            {"prediction": plot_predictions(found, reading.labels(), title=reading.label(space))},
             {
+                "n_ratings": len(result.ratings),
+                "n_predicted": int((result.ratings["q"] < alpha).sum()),
                 "median_r_of_ratings": float(result.ratings["r"].median()),
                 "median_r2_of_components": float(result.components["r2"].median()),
             },
         )
 
-    return [
-        reading_stage(
-            reading, "prediction", space, run, tables=("predicted_ratings", "predicted_components"),
-            figures=("prediction",), files=reading.files(space),
-        )
-    ]  # fmt: skip
+    return reading_stage(
+        reading, "prediction", space, run, uses=("ratings", *FOUND),
+        tables=("predicted_ratings", "predicted_components"), figures=("prediction",),
+        files=reading.files(space, ratings=list(reading.ratings)),
+    )  # fmt: skip
 
 
-def _categories(reading: Reading, space: str) -> list[Stage]:
+def _categories(reading: Reading, space: str) -> Stage:
     def run(progress: Progress) -> Written:
         from affectome.plotting import plot_category_structure, plot_confusion, plot_silhouettes
 
         found = reading.category_structure(progress)
-        centroid = found.details[space, "all", "centroid"]
+        centroid, label = found.details[space, "all", "centroid"], reading.label(space)
         figures = {
-            "categories": plot_category_structure(found),
-            "confusion": plot_confusion(centroid, title=space),
-            "silhouettes": plot_silhouettes(found, title=space),
+            "categories": plot_category_structure(found, reading.labels()),
+            "confusion": plot_confusion(centroid, title=label),
+            "silhouettes": plot_silhouettes(found, title=label),
         }
         summary = {**category_summary(found, space), "n_tied": found.labels.n_tied, "empty": list(found.labels.empty)}
         tables = {**category_tables(found), "category_confusion": centroid.confusion.rename_axis("category")}
         return Written(tables, figures, summary)
 
-    return [
-        reading_stage(
-            reading, "categories", space, run, tables=(*CATEGORY_TABLES, "category_confusion"),
-            figures=("categories", "confusion", "silhouettes"), files=reading.files(space),
-        )
-    ]  # fmt: skip
+    return reading_stage(
+        reading, "categories", space, run, uses=CATEGORY_SETTINGS, tables=(*CATEGORY_TABLES, "category_confusion"),
+        figures=("categories", "confusion", "silhouettes"), files=reading.files(space, ratings=[reading.categories]),
+    )  # fmt: skip
 
 
+#: What a classification depends on.
+CATEGORY_SETTINGS = ("categories", "circular", "ties", "top", "most_common", *DRAWN)
 CATEGORY_TABLES = ("category_accuracy", "category_shuffled", "category_ties", "silhouettes", "category_classes")
 
 
@@ -239,122 +253,45 @@ def category_tables(found: CategoryStructure) -> dict[str, pd.DataFrame]:
 def category_summary(found: CategoryStructure, space: str) -> dict[str, Any]:
     """The headline of one space: nearest centroid over all categories and over the commonest."""
     scores = {
-        categories: score.headline() for (name, categories, method), score in found.details.items()
+        categories: {**score.headline(), "n_classes": score.n_classes, "n_stimuli": score.n_stimuli}
+        for (name, categories, method), score in found.details.items()
         if name == space and method == "centroid"
-    }  # fmt: skip
+    }
     circular = bool(found.scores["circular"][found.scores.index.get_level_values("space") == space].any())
     silhouette = float(found.silhouettes["value"][space, "plain"])
     return {"circular": circular, "top": found.top, "silhouette": silhouette, "centroid": scores}
 
 
-def _maps(reading: Reading, space: str) -> list[Stage]:
-    with_umap = find_spec("umap") is not None
-
-    def run(progress: Progress) -> Written:
-        from affectome.plotting import plot_map, plot_maps
-
-        points, ratings = reading.spaces[space], reading.ratings[str(reading.asked.categories)]
-        # Ties as in the other analyses of categories.
-        labels = top_categories(ratings, seed=named_seed(reading.seed("categories"), "ties")).labels
-        drawn = project_many({space: points}, seed=reading.seed("maps", space), progress=progress)
-        prototypes = category_prototypes(points, labels)
-        maps = {f"t-SNE {perplexity:g}": found for (_, perplexity), found in drawn.items()}
-        if with_umap:
-            maps["UMAP"] = project_umap(points, seed=reading.seed("maps", space))
-        main = drawn[space, 30]
-        facts = pd.DataFrame(
-            {name: {"trustworthiness": m.trustworthiness, "continuity": m.continuity} for name, m in maps.items()}
-        ).T.rename_axis("map")
-        figures = {
-            "map": plot_map(main, labels, prototypes=prototypes, title=space),
-            "maps": plot_maps(list(maps.values()), labels, prototypes=prototypes, title=space),
-        }
-        coordinates = pd.concat({name: found.coordinates for name, found in maps.items()}, names=["map", "id"])
-        return Written(
-            {"maps": coordinates, "map_quality": facts, "prototypes": prototypes},
-            figures,
-            {"quality": facts.to_dict("index")},
-        )
-
-    return [
-        reading_stage(
-            reading, "maps", space, run, tables=("maps", "map_quality", "prototypes"), figures=("map", "maps"),
-            files=reading.files(space), parameters={"umap": with_umap},
-        )
-    ]  # fmt: skip
-
-
-def _graph(reading: Reading, space: str) -> list[Stage]:
-    def run(progress: Progress) -> Written:
-        from affectome.plotting import plot_affective_graph
-
-        graph = affective_graph(
-            reading.spaces[space],
-            n_permutations=reading.asked.n_permutations,
-            names=reading.component_names(space) or None,
-            seed=reading.seed("graph", space),
-            progress=progress,
-        )
-        profiles = cluster_profiles(graph, reading.ratings)
-        figure = plot_affective_graph(graph, profiles.names, title=space)
-        tables = {
-            "graph_edges": graph.edges,
-            "graph_components": graph.components,
-            "clusters": graph.clusters.assign(name=profiles.names),
-            "graph_chance": graph.chance,
-            "graph_sensitivity": graph.sensitivity,
-            "cluster_profiles": profiles.profiles,
-        }
-        summary = {
-            "n_edges": len(graph.edges),
-            "n_clusters": len(graph.clusters),
-            "modularity": graph.modularity,
-            "seed_agreement": graph.seed_agreement,
-            "subsample_agreement": graph.subsample_agreement,
-            "clusters": {str(key): str(value) for key, value in profiles.names.items()},
-        }
-        return Written(tables, {"graph": figure}, summary)
-
-    tables = ("graph_edges", "graph_components", "clusters", "graph_chance", "graph_sensitivity", "cluster_profiles")
-    return [
-        reading_stage(
-            reading, "graph", space, run, tables=tables, figures=("graph",), files=reading.files(space),
-            reads=reading.reads_names(space),
-        )
-    ]  # fmt: skip
-
-
-def _gradients(reading: Reading, space: str) -> list[Stage]:
-    asked = reading.asked
+def _gradients(reading: Reading, space: str) -> Stage:
+    asked, family = reading.asked, reading.categories
 
     def run(progress: Progress) -> Written:
         from affectome.plotting import plot_gradient_lines, plot_gradients
 
-        family = str(asked.categories)
         result = category_gradients(
             reading.spaces[space],
             {family: reading.ratings[family]},
             family=family,
-            **reading.drawn("categories"),  # the same ties as in the other analyses of categories
+            alpha=asked.alpha,
+            **reading.drawn("categories"),
             progress=progress,
         )
         scalars = {name: value for name, value in vars(result).items() if isinstance(value, float)}
+        drawn = plot_gradients(result, title=reading.label(space), alpha=asked.alpha)
         return Written(
             {"gradient_pairs": result.pairs, "gradient_directions": result.ordered},
-            {"gradients": plot_gradients(result, title=space), "gradient_lines": plot_gradient_lines(result)},
+            {"gradients": drawn, "gradient_lines": plot_gradient_lines(result)},
             {**scalars, "verdicts": result.verdicts(), "circular": family in reading.circular(space)},
         )
 
-    return [
-        reading_stage(
-            reading, "gradients", space, run,
-            tables=("gradient_pairs", "gradient_directions"), figures=("gradients", "gradient_lines"),
-            files=reading.files(space),
-        )
-    ]  # fmt: skip
+    return reading_stage(
+        reading, "gradients", space, run, uses=("categories", "circular", *FOUND),
+        tables=("gradient_pairs", "gradient_directions"), figures=("gradients", "gradient_lines"),
+        files=reading.files(space, ratings=[family]),
+    )  # fmt: skip
 
 
-def _stimuli(reading: Reading, space: str) -> list[Stage]:
+def _stimuli(reading: Reading, space: str) -> Stage:
     """The strongest stimuli: roses, and with captions or clips montages, word clouds and the gallery."""
     asked, shown, components = reading.asked, reading.stimuli, list(map(str, reading.spaces[space].columns))
     clips = shown is not None and bool(shown.videos)
@@ -370,29 +307,28 @@ def _stimuli(reading: Reading, space: str) -> list[Stage]:
         from affectome.plotting import plot_rose, plot_top_stimuli, plot_word_clouds, system_colours
 
         points, names, colour = reading.spaces[space], reading.component_names(space), system_colours([space])[space]
-        strongest = top_stimuli(points, captions, videos=None if shown is None else shown.videos)
+        title = reading.label(space)
+        strongest = top_stimuli(points, captions, videos=None if shown is None else shown.videos, n=asked.n_shown)
         pictures = reading.thumbnails(strongest.ids(), progress)
         profiles = stimulus_profiles(points, leading_stimuli(strongest, _ROSES), names=names)
-        drawn = {"roses": plot_rose(profiles, colour=colour, title=space)}
-        told, columns = (strongest, None) if clips else (top_stimuli(points, captions, n=_TOLD), 2)
+        drawn = {"roses": plot_rose(profiles, colour=colour, title=title)}
+        told, columns = (strongest, None) if clips else (top_stimuli(points, captions, n=min(_TOLD, asked.n_shown)), 2)
         for page, some in pages.items():
             drawn[page] = plot_top_stimuli(
-                told, pictures, components=some, names=names, colour=colour, title=space, columns=columns
+                told, pictures, components=some, names=names, colour=colour, title=title, columns=columns
             )
         if clouds:
             drawn["word_clouds"] = plot_word_clouds(
-                word_weights(reading, space), names=names, colour=colour, title=space
+                word_weights(reading, space), names=names, colour=colour, title=title
             )
         space_gallery(reading, space, strongest, pictures)
-        return Written({"top_stimuli": strongest.table}, drawn, {"gallery": f"{space}/gallery.html"})
+        return Written({"top_stimuli": strongest.table}, drawn, {"gallery": f"{reading.place(space)}/gallery.html"})
 
-    return [
-        reading_stage(
-            reading, "stimuli", space, run, tables=("top_stimuli",), figures=figures, others=("gallery.html",),
-            files=reading.files(space, stimuli=True), reads=card_files(reading, space),
-            parameters={"blur": asked.blur, "clouds": clouds, "clips": reading.clips()},
-        )
-    ]  # fmt: skip
+    return reading_stage(
+        reading, "stimuli", space, run, uses=("n_shown", "blur", "circular"), tables=("top_stimuli",), figures=figures,
+        others=("gallery.html",), files=reading.files(space, stimuli=True), reads=card_files(reading, space),
+        parameters={"clouds": clouds, "clips": reading.clips()},
+    )  # fmt: skip
 
 
 def leading_stimuli(strongest: TopStimuli, n: int) -> list[str]:
@@ -404,14 +340,15 @@ def leading_stimuli(strongest: TopStimuli, n: int) -> list[str]:
 
 
 #: What can be done for one space, in the order in which it is done.
-SPACE_ANALYSES: dict[str, Callable[[Reading, str], list[Stage]]] = {
+SPACE_ANALYSES: dict[str, Callable[[Reading, str], Stage]] = {
+    "components": components,
     "names": _names,
     "correlations": _correlations,
     "types": _types,
     "prediction": _prediction,
     "categories": _categories,
-    "maps": _maps,
-    "graph": _graph,
+    "maps": maps,
+    "graph": graph,
     "gradients": _gradients,
     "stimuli": _stimuli,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,6 +27,7 @@ from affectome.interpretation import (
     component_types,
     describe_rating_map,
     shares_above,
+    top_categories,
 )
 from affectome.spaces import Metric, align, read_space
 from affectome.stimuli import StimulusSet, Thumbnail, read_stimuli, thumbnails
@@ -38,10 +39,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["FOLDER", "Interpretation", "Reading", "reading_stage"]
+__all__ = ["DRAWN", "FOLDER", "FOUND", "Interpretation", "Reading", "reading_stage"]
 
 #: Where comparisons lie, beside the folders of spaces.
 FOLDER = "together"
+#: Settings of a null and its intervals, and of what is called found.
+DRAWN = ("n_permutations", "level")
+FOUND = (*DRAWN, "alpha")
+#: Analyses of a space, and comparisons, that need no ratings.
+WITHOUT_RATINGS = frozenset({"components", "maps", "graph", "stimuli", "rsa", "geometry", "choices"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +85,22 @@ class Interpretation:
         Space that the others are held against; by default the first.
     n_permutations, level, seed
         Of every interval and null.
+    alpha
+        Threshold on q of everything that is called found: names, types, links, verdicts.
+    tau
+        |r| that counts in the threshold rule of types; see :func:`affectome.interpretation.component_types`.
+    ties, top, most_common
+        Of the classification by category; see :func:`affectome.interpretation.category_structure`.
+    perplexity
+        Of the main map; maps at 10, 30 and 100 are drawn beside it.
+    n_shown
+        Strongest stimuli shown per component.
+    labels : mapping from space to text
+        How figures call a space; by default by its name.
+    videos : mapping from id to path
+        Clips that `stimuli` does not name.
+    prefix
+        Folder inside `out` where results lie.
     """
 
     spaces: Mapping[str, Path]
@@ -98,14 +120,25 @@ class Interpretation:
     n_permutations: int = 1000
     level: float = 0.95
     seed: int = 0
+    alpha: float = 0.05
+    tau: float = 0.2
+    ties: Literal["random", "first", "drop"] = "random"
+    top: int = 3
+    most_common: int = 17
+    perplexity: float = 30.0
+    n_shown: int = 8
+    labels: Mapping[str, str] = field(default_factory=dict)
+    videos: Mapping[str, Path] = field(default_factory=dict)
+    prefix: str = ""
 
     def __post_init__(self) -> None:
         if not self.spaces:
             raise InputError("there is no space to interpret", remedy="name at least one")
         if FOLDER in self.spaces:
-            raise InputError(f"no space can be called '{FOLDER}'", remedy="rename its file")
+            raise InputError(f"no space can be called '{FOLDER}'", remedy="rename it")
         check_permutations(self.n_permutations)
         check_level(self.level)
+        self._check_thresholds()
         unknown = [name for names in self.circular.values() for name in names if name not in self.ratings]
         if unknown:
             raise InputError(
@@ -130,12 +163,38 @@ class Interpretation:
                 remedy="let --reference name one of them",
             )
 
+    def _check_thresholds(self) -> None:
+        for name, value in (("alpha", self.alpha), ("tau", self.tau)):
+            if not 0 < value < 1:
+                raise InputError(f"{name}={value} is no threshold", remedy="use one between 0 and 1")
+        for name, value in (("top", self.top), ("most_common", self.most_common), ("n_shown", self.n_shown)):
+            if value < 1:
+                raise InputError(f"{name}={value} keeps nothing", remedy="use 1 or more")
+        if not self.perplexity > 1:
+            raise InputError(f"a perplexity of {self.perplexity} is no neighbourhood", remedy="use one above 1")
+
     def wanted(self, analyses: Collection[str]) -> list[str]:
-        """The analyses that were asked for, in their order."""
+        """The analyses that were asked for and that the ratings allow, in their order."""
         unknown = [name for name in self.only if name not in analyses]
         if unknown:
             raise InputError(f"there is no analysis '{unknown[0]}' here", remedy=f"choose among {', '.join(analyses)}")
-        return [name for name in analyses if not self.only or name in self.only]
+        lost = [name for name in self.only if not self.does(name)]
+        if lost:
+            needed = "two families of ratings" if self.ratings else "ratings"
+            raise InputError(f"{lost[0]} needs {needed}", remedy="give --ratings, once for each table")
+        return [name for name in analyses if self.does(name)]
+
+    def does(self, analysis: str) -> bool:
+        """Whether an analysis was asked for, or all were, and there are ratings for it."""
+        if self.only and analysis not in self.only:
+            return False
+        if analysis == "types":
+            return self.dimensions is not None
+        return bool(self.ratings) or analysis in WITHOUT_RATINGS
+
+    def place(self, space: str) -> str:
+        """Folder of a space, or of comparisons, inside `out`."""
+        return f"{self.prefix}/{space}" if self.prefix else space
 
     def naming_judge(self, stimuli: StimulusSet | None) -> ChatJudge:
         """The chat model that is asked for names."""
@@ -156,7 +215,7 @@ class Reading:
         spaces = {name: read_space(path) for name, path in asked.spaces.items()}
         ratings = {name: read_space(path) for name, path in asked.ratings.items()}
         terms = [] if asked.terms is None else [asked.terms]
-        self.stimuli: StimulusSet | None = None if asked.stimuli is None else read_stimuli(asked.stimuli)
+        self.stimuli: StimulusSet | None = None if asked.stimuli is None else _with_clips(asked)
         frames = [*spaces.values(), *ratings.values(), *map(read_space, terms)]
         paths = [*asked.spaces.values(), *asked.ratings.values(), *terms]
         together = align(*frames, how="intersect", names=[str(path) for path in paths])
@@ -199,19 +258,47 @@ class Reading:
             "seed": self.seed(*purpose),
         }
 
-    def files(self, *spaces: str, terms: bool = False, stimuli: bool = False, judge: bool = False) -> list[Path]:
-        """The input files of an analysis of these spaces: theirs, all ratings, and what else it reads."""
+    def files(
+        self, *spaces: str, ratings: Sequence[str] = (), terms: bool = False, stimuli: bool = False, judge: bool = False
+    ) -> list[Path]:
+        """The input files of an analysis: of these spaces, of these families of ratings, and what else it reads."""
         asked = self.asked
         others = ((terms, asked.terms), (stimuli, asked.stimuli), (judge, asked.judge))
         return [
             *(asked.spaces[name] for name in spaces),
-            *asked.ratings.values(),
+            *(asked.ratings[name] for name in dict.fromkeys(ratings)),
             *(path for used, path in others if used and path is not None),
         ]
 
-    def families(self) -> dict[str, Any]:
-        """Which ratings are which, as a parameter of stages."""
-        return {"ratings": list(self.ratings), "categories": self.asked.categories, "dimensions": self.asked.dimensions}
+    def setting(self, name: str) -> Any:
+        """What was asked for under this name, as a parameter of stages."""
+        if name == "ratings":
+            return list(self.ratings)
+        if name == "circular":
+            return {space: self.circular(space) for space in self.spaces}
+        return getattr(self.asked, name)
+
+    @property
+    def categories(self) -> str:
+        """The family whose highest rating is a stimulus's category."""
+        return str(self.asked.categories)
+
+    @property
+    def dimensions(self) -> str:
+        """The family of broad dimensions."""
+        return str(self.asked.dimensions)
+
+    def label(self, space: str) -> str:
+        """How figures call a space."""
+        return self.asked.labels.get(space, space)
+
+    def labels(self) -> dict[str, str]:
+        """How figures call the spaces."""
+        return {space: self.label(space) for space in self.spaces}
+
+    def place(self, space: str) -> str:
+        """Folder of a space, or of comparisons, inside the results."""
+        return self.asked.place(space)
 
     @property
     def reference(self) -> str:
@@ -253,15 +340,15 @@ class Reading:
 
     def component_names(self, space: str) -> dict[str, str]:
         """What the stage of names called the components; nothing where it was not asked for."""
-        path = self.asked.out / space / "names.csv"
         if not self.reads_names(space):
             return {}
+        path = self.asked.out / self.place(space) / "names.csv"
         table = pd.read_csv(path, dtype={"component": str, "name": str}, keep_default_na=False)
         return dict(zip(table["component"], table["name"], strict=True))
 
     def reads_names(self, space: str) -> list[str]:
         """The file of names, for stages that show them."""
-        return [f"{space}/names.csv"] if not self.asked.only or "names" in self.asked.only else []
+        return [f"{self.place(space)}/names.csv"] if self.asked.does("names") else []
 
     # What is made of one space, and again of several side by side.
 
@@ -280,8 +367,10 @@ class Reading:
         return component_types(
             self.spaces[space],
             self.ratings,
-            categories=str(self.asked.categories),
-            dimensions=str(self.asked.dimensions),
+            categories=self.categories,
+            dimensions=self.dimensions,
+            alpha=self.asked.alpha,
+            tau=self.asked.tau,
             **self.drawn("types", space),
             progress=progress,
         )
@@ -289,28 +378,52 @@ class Reading:
     def predictions(self, progress: Progress) -> PredictionComparison:
         """Ratings predicted from the spaces, and back; the same folds for all."""
         return compare_predictions(
-            self.spaces, self.ratings, reference=self.reference, **self.drawn("prediction"), progress=progress
+            self.spaces,
+            self.ratings,
+            reference=self.reference,
+            alpha=self.asked.alpha,
+            **self.drawn("prediction"),
+            progress=progress,
         )
 
     def category_structure(self, progress: Progress) -> CategoryStructure:
         """How categorical the spaces are."""
-        family = str(self.asked.categories)
+        family = self.categories
         return category_structure(
             self.spaces,
             {family: self.ratings[family]},
             family=family,
             circular=[name for name in self.spaces if family in self.circular(name)],
+            **self.classified(),
             **self.drawn("categories"),
             progress=progress,
         )
+
+    def classified(self) -> Any:
+        """How stimuli are labelled and classified, as keywords."""
+        return {name: getattr(self.asked, name) for name in ("ties", "top", "most_common")}
+
+    def labelled(self) -> pd.Series[str]:
+        """The category of every stimulus that has one, ties resolved as in the classification."""
+        ties_seed = named_seed(self.seed("categories"), "ties")
+        return top_categories(self.ratings[self.categories], ties=self.asked.ties, seed=ties_seed).labels
+
+
+def _with_clips(asked: Interpretation) -> StimulusSet:
+    """Captions and clips."""
+    assert asked.stimuli is not None
+    found = read_stimuli(asked.stimuli)
+    more = {name: path for name, path in asked.videos.items() if name in set(found.ids)}
+    return replace(found, videos={**found.videos, **more}) if more else found
 
 
 def reading_stage(
     reading: Reading,
     analysis: str,
-    folder: str,
+    space: str,
     run: Callable[[Progress], Written],
     *,
+    uses: Sequence[str] = (),
     tables: Sequence[str],
     figures: Sequence[str] = (),
     others: Sequence[str] = (),
@@ -319,23 +432,21 @@ def reading_stage(
     parameters: Mapping[str, Any] | None = None,
     complete: Callable[[Mapping[str, Any]], bool] = lambda summary: True,
 ) -> Stage:
-    """A stage that writes ``<folder>/<table>.csv`` and ``<folder>/figures/<figure>`` in every format.
+    """The stage of an analysis of one space, or of all (`space` is then the folder of comparisons).
 
-    `others` are files of the folder that `run` writes itself.
+    `uses` names the settings of the interpretation that the analysis depends on: a change of the others leaves what it
+    found as it is. For `tables` and the rest see :func:`written_stage`.
     """
     asked = reading.asked
     settings = {
-        "n_permutations": asked.n_permutations,
-        "level": asked.level,
         "seed": asked.seed,
-        "excluded": list(asked.excluded),
-        "spaces": list(asked.spaces),
-        **reading.families(),
-        "circular": {name: reading.circular(name) for name in asked.spaces},
+        "spaces": reading.labels(),
         "stimuli": hashlib.sha256("\n".join(reading.ids).encode()).hexdigest(),
+        **{name: reading.setting(name) for name in uses},
         **(parameters or {}),
     }
+    place = reading.place(space)
     return written_stage(
-        f"{analysis}/{folder}", asked.out, folder, run, tables=tables, figures=figures, others=others,
+        f"{place}/{analysis}", asked.out, place, run, tables=tables, figures=figures, others=others,
         parameters=settings, files=files, reads=reads, complete=complete,
     )  # fmt: skip
