@@ -53,6 +53,7 @@ _HOME = {
     "load_horikawa_features": "stimuli",
     "load_mind_captioning": "stimuli",
     "measured_rsm": "behavior",
+    "on_cluster": "_cluster",
     "noise_ceiling": "behavior",
     "place_stimuli": "embedding",
     "predicted_rsm": "behavior",

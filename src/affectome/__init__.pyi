@@ -12,6 +12,7 @@ from affectome import spaces as spaces
 from affectome import stimuli as stimuli
 from affectome import study as study
 from affectome import triplets as triplets
+from affectome._cluster import on_cluster as on_cluster
 from affectome.behavior import components_needed as components_needed
 from affectome.behavior import explained_accuracy as explained_accuracy
 from affectome.behavior import held_out_accuracy as held_out_accuracy

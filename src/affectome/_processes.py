@@ -16,11 +16,12 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from affectome.errors import InputError
 
-__all__ = ["Apart", "Elsewhere", "Workers", "in_parallel", "sent_elsewhere", "workers_for"]
+__all__ = ["ONE_PART", "Apart", "Elsewhere", "Said", "Workers", "in_parallel", "sent_elsewhere", "workers_for"]
 
 Shared = TypeVar("Shared")
 Part = TypeVar("Part")
 Result = TypeVar("Result")
+#: What a worker logged.
 Said = list[logging.LogRecord]
 
 
@@ -66,7 +67,8 @@ class Elsewhere(Protocol):
 _elsewhere: ContextVar[Elsewhere | None] = ContextVar("elsewhere", default=None)
 #: Threads of the part that this process does for another; its own loops stay in it.
 _inside: ContextVar[int | None] = ContextVar("inside", default=None)
-_ONE_PART = threading.Lock()
+#: Held by a part: threads of libraries, the log and the working folder belong to the whole process.
+ONE_PART = threading.RLock()
 
 
 @contextmanager
@@ -170,8 +172,7 @@ class Apart(Generic[Shared, Part, Result]):
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         before = _inside.set(self.threads)
         try:
-            # Threads of libraries and the log belong to the process, whatever else a cluster lets it do at once.
-            with _ONE_PART, threadpool_limits(self.threads), _heard() as said:
+            with ONE_PART, threadpool_limits(self.threads), _heard() as said:
                 return self.function(shared, part), said
         finally:
             _inside.reset(before)

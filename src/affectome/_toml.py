@@ -60,7 +60,7 @@ def checked(
 ) -> M:
     """The content as a model, or one line for every unknown key and wrong value.
 
-    `variants` are the tables that the key ``judge`` may hold, by their kind.
+    `variants` are the tables that the keys ``judge`` and ``cluster`` may hold, by their kind.
     """
     try:
         return model.model_validate(content)
@@ -95,8 +95,12 @@ def _expand(value: Any, variables: Mapping[str, str], source: Path, where: tuple
     return _VARIABLE.sub(fill, value)
 
 
+#: Keys that hold one of several tables, told apart by their ``kind``.
+_VARIED = ("judge", "cluster")
+
+
 def _key(where: tuple[str | int, ...], variants: Mapping[str, Any]) -> str:
-    where = tuple(part for k, part in enumerate(where) if not (part in variants and k and where[k - 1] == "judge"))
+    where = tuple(part for k, part in enumerate(where) if not (part in variants and k and where[k - 1] in _VARIED))
     table, last = where[:-1], where[-1]
     return f"[{'.'.join(map(str, table))}] {last}" if table else f"[{last}]"
 
@@ -124,6 +128,11 @@ def _line(fault: Any, model: type[BaseModel], variants: Mapping[str, type[BaseMo
         return _key(where, variants), "the key is unknown", remedy
     if kind == "missing":
         return _key(where, variants), "the key is missing", "add it"
+    if kind == "union_tag_not_found":
+        return _key((*where, "kind"), variants), "the key is missing", "add it"
+    if kind == "union_tag_invalid":
+        kinds = str(fault["ctx"]["expected_tags"]).replace("'", "")
+        return _key((*where, "kind"), variants), f"'{fault['ctx']['tag']}' is not known", f"choose among {kinds}"
     message = fault["msg"][0].lower() + fault["msg"][1:]
     shown = given if isinstance(given, (str, int, float, bool)) else type(given).__name__
     return _key(where, variants), f"{shown!r} is not accepted: {message}", "correct the value"
