@@ -125,7 +125,7 @@ def searchlight(
     seed : int
         Of drawn permutations; needed with ``test="drawn"`` alone, for nothing else is drawn.
     n_jobs
-        Processes, -1 for all cores. Neither this nor the memory moves a bit of the result.
+        Processes, -1 for all cores; a GPU has one. Neither this nor the memory moves a bit of the result in NumPy.
     memory_gb
         Beyond patterns and result; fewer processes run where more would not fit.
     backend

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from affectome.errors import EnvironmentFailure, InputError
 
@@ -62,28 +62,27 @@ def device_of(backend: str) -> str | None:
         ) from error
     if backend == "torch":
         return "cpu"
-    if not torch.cuda.is_available():
+    _check_cuda(torch.cuda.is_available())
+    return "cuda"
+
+
+def _check_cuda(available: bool) -> None:
+    if not available:
         raise EnvironmentFailure(
             "the backend torch_cuda cannot be used here (torch finds no CUDA device)",
             remedy='use backend="numpy" or mend the installation',
         )
-    return "cuda"
 
 
 @contextmanager
 def exact_products(device: torch.device) -> Iterator[None]:
-    """Float32 products in float32 (no TF32, whose ten bits would show in r), and on the processor one thread.
-
-    A GPU without room for a batch of centres says so in a sentence.
-    """
+    """Products of float32 in float32, on the processor by one thread; what a GPU lacks is said in a sentence."""
     import torch
 
-    tf32, threads = torch.backends.cuda.matmul.allow_tf32, torch.get_num_threads()
-    torch.backends.cuda.matmul.allow_tf32 = False
-    if device.type == "cpu":
-        torch.set_num_threads(1)
+    if device.type == "cuda":
+        _check_cuda(torch.cuda.is_available())  # a worker of a cluster may be on another machine
     try:
-        with torch.no_grad():
+        with torch.no_grad(), _single_precision(), _one_thread(device):
             yield
     except torch.cuda.OutOfMemoryError as error:
         raise EnvironmentFailure(
@@ -91,7 +90,43 @@ def exact_products(device: torch.device) -> Iterator[None]:
             source="searchlight",
             remedy='lower memory_gb, free some of it, or use backend="numpy"',
         ) from error
+
+
+@contextmanager
+def _single_precision() -> Iterator[None]:
+    """No TF32, whose ten bits would show in r, nor bfloat16, whatever the session allows."""
+    import torch
+
+    backends: Any = torch.backends
+    if hasattr(backends.cuda.matmul, "fp32_precision"):  # from torch 2.9 on, where the older setting may raise
+        settings = (backends.cuda.matmul, backends.mkldnn.matmul)
+        before = [setting.fp32_precision for setting in settings]
+        try:
+            for setting in settings:
+                setting.fp32_precision = "ieee"
+            yield
+        finally:
+            for setting, value in zip(settings, before, strict=True):
+                setting.fp32_precision = value
+        return
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")  # allow_tf32 = False
+    try:
+        yield
     finally:
-        torch.backends.cuda.matmul.allow_tf32 = tf32
+        torch.set_float32_matmul_precision(precision)
+
+
+@contextmanager
+def _one_thread(device: torch.device) -> Iterator[None]:
+    """On the processor centres are spread over processes, and bits do not depend on how many there are."""
+    import torch
+
+    threads = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
         if device.type == "cpu":
             torch.set_num_threads(threads)
