@@ -7,6 +7,7 @@ from affectome import interpretation as interpretation
 from affectome import judges as judges
 from affectome import neural as neural
 from affectome import plotting as plotting
+from affectome import prediction as prediction
 from affectome import simulation as simulation
 from affectome import spaces as spaces
 from affectome import stimuli as stimuli
@@ -45,6 +46,8 @@ from affectome.neural import Recording as Recording
 from affectome.neural import VoxelwiseEncoder as VoxelwiseEncoder
 from affectome.neural import encode as encode
 from affectome.neural import read_recording as read_recording
+from affectome.prediction import SpacePredictor as SpacePredictor
+from affectome.prediction import prediction_accuracy as prediction_accuracy
 from affectome.simulation import simulate_emotions as simulate_emotions
 from affectome.spaces import read_space as read_space
 from affectome.spaces import write_space as write_space

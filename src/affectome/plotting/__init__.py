@@ -22,6 +22,7 @@ from affectome.plotting._gradient import plot_gradient_lines, plot_gradients
 from affectome.plotting._graph import plot_affective_graph
 from affectome.plotting._map import plot_map, plot_maps
 from affectome.plotting._montage import plot_top_stimuli
+from affectome.plotting._predicted_components import plot_predicted_components
 from affectome.plotting._prediction import plot_predictions
 from affectome.plotting._region_bars import plot_region_bars
 from affectome.plotting._region_partition import plot_partition_parts, plot_region_partition
@@ -70,6 +71,7 @@ __all__ = [
     "plot_maps",
     "plot_p_values",
     "plot_partition_parts",
+    "plot_predicted_components",
     "plot_predictions",
     "plot_rating_correlations",
     "plot_rating_maps",
