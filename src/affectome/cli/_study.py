@@ -56,6 +56,9 @@ def run(
     study: Annotated[Path, typer.Argument(help="The study file.", metavar="STUDY.toml")],
     out: Out = None,
     jobs: Jobs = None,
+    cluster: Annotated[
+        Path | None, typer.Option("--cluster", help="A file with a table [cluster], whose workers do it.")
+    ] = None,
     quiet: Quiet = False,
     json: Json = False,
     log_file: LogFile = None,
@@ -68,7 +71,7 @@ def run(
     from affectome.study import run_study
 
     with stage_progress(quiet) as progress:
-        result = run_study(study, out, n_jobs=jobs, progress=progress)
+        result = run_study(study, out, n_jobs=jobs, cluster=cluster, progress=progress)
     print_systems(result.summary)
     print_brain(result.summary)
     print(f"\nReport: {result.report}\nSummary: {result.results / 'summary.json'}")
@@ -137,13 +140,13 @@ def print_systems(summary: Any) -> None:
     for system in summary["systems"].values():
         accuracy = system["held_out_accuracy"]
         interval = f"{accuracy['value']:.3f} [{accuracy['ci_low']:.3f}, {accuracy['ci_high']:.3f}]"
-        components = system.get("interpretation", {}).get("components", [])
-        tops = [c["top_ratings"][0] for c in components if c["top_ratings"]]
+        of_components = system["interpretation"].get("correlations", {}).get("top_ratings", {})
+        tops = [ratings[0] for ratings in of_components.values() if ratings]
         leading = [top["rating"] if top["r"] > 0 else f"low {top['rating']}" for top in tops[:5]]
         follows = ", ".join(dict.fromkeys(leading))
         table.add_row(escape(system["label"]), interval, str(system["n_components"]), escape(follows))
     Console(highlight=False, width=None if Console().is_terminal else 120).print(table)
-    if any(s.get("interpretation", {}).get("judged_from_these_ratings") for s in summary["systems"].values()):
+    if any(s["interpretation"].get("correlations", {}).get("circular") for s in summary["systems"].values()):
         print(
             "Where a system's choices were made from the ratings shown, the match checks the method; it is no finding."
         )

@@ -128,4 +128,5 @@ def concatenate(spaces: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
             raise InputError(f"'{name}' and '{first}' are not about the same stimuli", remedy="align them first")
     parts = {name: standardise(space, "zscore") / np.sqrt(space.shape[1]) for name, space in spaces.items()}
     named = [part.rename(columns=lambda feature, name=name: f"{name}: {feature}") for name, part in parts.items()]
-    return pd.concat(named, axis=1).astype(np.float32)
+    together: pd.DataFrame = pd.concat(named, axis=1).astype(np.float32)
+    return together

@@ -15,7 +15,7 @@ from affectome.study._figures import comparison_figures
 from affectome.study._meaning import meaning_stages
 from affectome.study._parts import Done, finish, in_processes
 from affectome.study._plan import Plan
-from affectome.study._stages import behavior_stages
+from affectome.study._stages import behavior_stages, side_by_side_stages
 
 __all__ = ["run_phases", "states_of_phases"]
 
@@ -41,6 +41,7 @@ class Phase:
 
 PHASES: dict[str, Phase] = {
     "behavior": Phase(behavior_stages),
+    "side by side": Phase(side_by_side_stages),
     "interpretation": Phase(meaning_stages, narrow=True),
     "brain": Phase(person_brain_stages),
     "people": Phase(group_brain_stages),
@@ -56,7 +57,8 @@ def run_phases(plan: Plan, progress: Show) -> list[StageRecord]:
         cores = plan.n_jobs if phase.narrow else 1
         for stages in _together(phase.stages(plan), about):
             parts = dict.fromkeys(_part(stage, about) for stage in stages)
-            if None in parts or workers_for(cores, len(parts)).here:
+            # The loops within a single part spread, where the part does not.
+            if None in parts or len(parts) == 1 or workers_for(cores, len(parts)).here:
                 records += run_stages(stages, plan.results, progress=progress, failed=plan.failed, earlier=records)
                 continue
             asked = {str(part): (plan, name, str(part), records) for part in parts}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from affectome._cluster import on_cluster
 from affectome._files import make_folder
 from affectome._progress import Progress, silent
 from affectome.errors import AffectomeError, InputError
@@ -53,6 +54,7 @@ def run_study(
     results: str | os.PathLike[str] | None = None,
     *,
     n_jobs: int | None = None,
+    cluster: str | os.PathLike[str] | None = None,
     progress: Callable[[str, str], Progress] | None = None,
 ) -> StudyResult:
     """Do everything a study file asks for; what is done and unchanged is not done again.
@@ -64,7 +66,10 @@ def run_study(
     results
         Results folder; by default ``results`` beside the study file.
     n_jobs
-        Threads of the kernels; None uses all. The numbers do not depend on it.
+        Threads of the kernels, or processes; None uses all cores. The numbers do not depend on it.
+    cluster
+        A file with a table ``[cluster]``, whose workers do the work; by default that table of the study file, or this
+        machine where it has none.
     progress
         Called with a stage's name and ``"running"`` or ``"reused"``; returns what the stage reports to.
 
@@ -85,7 +90,8 @@ def run_study(
     show = progress or (lambda name, state: silent)
     plan = Plan(study, folder, n_jobs)
     with locked(folder), said_once():
-        records = run_phases(plan, show)
+        with on_cluster(study.cluster if cluster is None else cluster):
+            records = run_phases(plan, show)
         warn_of_grid_edges(records)
         summary = _summary(plan, records)
         write_summary(folder / "summary.json", summary)

@@ -6,10 +6,11 @@ import difflib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
+from affectome._cluster_tables import CLUSTER_KINDS, ClusterTable
 from affectome._toml import Table, checked, read_toml
 from affectome.errors import InputError
 from affectome.judges._config import Captions
@@ -52,6 +53,7 @@ class Study(Table):
     interpretation: Interpretation = Interpretation()
     brain: BrainTable | None = None
     gap: GapTable | None = None
+    cluster: Annotated[ClusterTable, Field(discriminator="kind")] | None = None
 
     def label(self, system: str) -> str:
         """The name a reader sees."""
@@ -94,7 +96,7 @@ def read_study(path: str | os.PathLike[str], *, environment: Mapping[str, str] |
         One line for every unknown key, wrong type, unset variable or missing file.
     """
     source = Path(path)
-    study = checked(Study, read_toml(source, environment=environment), source, variants=_JUDGES)
+    study = checked(Study, read_toml(source, environment=environment), source, variants=_VARIANTS)
     return _check_names(_absolute(study, source), source)
 
 
@@ -104,6 +106,7 @@ _JUDGES: dict[str, type[BaseModel]] = {
     "answers": AnswersTable,
     "file": JudgeFileTable,
 }
+_VARIANTS = {**_JUDGES, **CLUSTER_KINDS}
 
 
 def _absolute(study: Study, source: Path) -> Study:
