@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from affectome.cli._behavior_ceiling import ceiling, explained_json, explained_lines
+from affectome.cli._behavior_ceiling import ceiling, explained_lines
 from affectome.cli._behavior_rsm import components, rsm
 from affectome.cli._common import (
     Jobs,
@@ -17,9 +17,7 @@ from affectome.cli._common import (
     Quiet,
     about,
     command,
-    null_if_undefined,
     print_json,
-    records,
     start_logging,
 )
 from affectome.errors import InputError
@@ -86,7 +84,9 @@ def score(
     if explained is not None:
         print("\n".join(explained_lines(explained)))
     if json:
-        print_json({**vars(result), **({} if explained is None else explained_json(explained))})
+        from affectome.study._behavior_tables import explained_facts
+
+        print_json({**vars(result), **({} if explained is None else explained_facts(explained))})
 
 
 group.command("ceiling")(ceiling)
@@ -152,7 +152,9 @@ def consistency(
 
         save_figure(plot_consistency(result), figure.parent, figure.stem, (figure.suffix[1:].lower(),))
     if json:
-        print_json(_consistency_json(result))
+        from affectome.study._behavior_tables import consistency_facts
+
+        print_json(consistency_facts(result))
 
 
 def _model_names(paths: list[Path], labels: list[str]) -> dict[str, Path]:
@@ -198,22 +200,3 @@ def _consistency_lines(result: Consistency) -> list[str]:
         f"intervals over {result.resample}; triplets not in common: {dropped}."
     )
     return lines
-
-
-def _consistency_json(result: Consistency) -> dict[str, Any]:
-    """All of the result; what is undefined is null."""
-    return {
-        "n_triplets": result.n_triplets,
-        "n_answers": result.n_answers,
-        "resample": result.resample,
-        "level": result.level,
-        "n_boot": result.n_boot,
-        "table": records(result.table),
-        "ceiling": None
-        if result.ceiling is None
-        else {k: null_if_undefined(v) for k, v in vars(result.ceiling).items()},
-        "differences": records(result.differences),
-        "coverage": records(result.coverage),
-        "slots": records(result.slots),
-        "warnings": list(result.warnings),
-    }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from affectome.cli._common import Json, LogFile, Quiet, about, command, print_json, records, start_logging
+from affectome.cli._common import Json, LogFile, Quiet, about, command, print_json, start_logging
 
 if TYPE_CHECKING:
     from affectome.behavior import CeilingEstimates, ExplainedAccuracy
@@ -65,7 +65,9 @@ def ceiling(
     if out is not None:
         write_csv(out, result.table)
     if json:
-        print_json(ceiling_json(result))
+        from affectome.study._behavior_tables import ceiling_facts
+
+        print_json(ceiling_facts(result))
 
 
 def ceiling_lines(result: CeilingEstimates) -> Iterator[str]:
@@ -111,17 +113,3 @@ def explained_lines(result: ExplainedAccuracy) -> Iterator[str]:
 
 def _with_interval(row: dict[Any, Any]) -> str:
     return f"{row['value']:.3f} [{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
-
-
-def ceiling_json(result: CeilingEstimates) -> dict[str, Any]:
-    """All of the result."""
-    return {**vars(result), "table": records(result.table.reset_index()), "warnings": list(result.warnings)}
-
-
-def explained_json(result: ExplainedAccuracy) -> dict[str, Any]:
-    """What ``--repeats`` adds to the accuracy."""
-    return {
-        "explained": records(result.table.reset_index()),
-        "ceiling": ceiling_json(result.ceiling),
-        "n_shared": result.n_shared,
-    }

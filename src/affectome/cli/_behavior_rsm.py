@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,9 +18,7 @@ from affectome.cli._common import (
     about,
     command,
     listed_ids,
-    null_if_undefined,
     print_json,
-    records,
     start_logging,
     work_progress,
 )
@@ -76,8 +75,10 @@ def rsm(
     Intervals are over stimuli. Time grows with the pairs: some seconds for 66 stimuli; for 1,000 take --bootstrap 100.
     """
     start_logging(quiet, log_file)
+    from affectome._tables import write_csv
     from affectome.behavior import measured_rsm, predicted_rsm, rsm_agreement
     from affectome.spaces import read_space
+    from affectome.study._behavior_tables import rsm_facts, rsm_pairs, rsm_reliabilities
 
     _check_options(third, figure, out)
     known = read_space(space)
@@ -103,14 +104,14 @@ def rsm(
             seed=seed,
             progress=progress,
         )
-    reliability = _reliability(trials, measured, seed)
+    reliability = rsm_reliabilities(trials, measured, seed)
     print("\n".join(_rsm_lines(measured, agreement, reliability)))
     if out is not None:
-        _write_pairs(out, measured, predicted)
+        write_csv(out, rsm_pairs(measured, predicted), index=False)
     if figure is not None:
         _draw_rsm(figure, measured, predicted, agreement, categories, seed)
     if json:
-        print_json(_rsm_json(measured, agreement, reliability))
+        print_json(rsm_facts(measured, agreement, reliability))
 
 
 def _check_options(third: str, figure: Path | None, out: Path | None) -> None:
@@ -135,30 +136,6 @@ def _read_answers(path: Path, space: pd.DataFrame) -> TripletSet:
 def _pairs(measured: MeasuredRSM) -> int:
     n = len(measured.similarity)
     return n * (n - 1) // 2
-
-
-def _reliability(trials: TripletSet, measured: MeasuredRSM, seed: int) -> dict[str, RSMReliability]:
-    """By split of triplets and, where some repeat, of repeats; what cannot be computed is said and left out."""
-    import numpy as np
-
-    from affectome.behavior import rsm_reliability
-
-    found: dict[str, RSMReliability] = {}
-    ids = measured.similarity.index.tolist()
-    splits = ["triplets", "repeats"] if len(np.unique(trials.keys())) < len(trials) else ["triplets"]
-    for split in splits:
-        try:
-            found[split] = rsm_reliability(
-                trials,
-                ids,
-                third=measured.third,  # type: ignore[arg-type]
-                soft=measured.soft,
-                split=split,  # type: ignore[arg-type]
-                seed=seed,
-            )
-        except InputError as error:
-            logger.warning("The measured RSM has no reliability over %s: %s.", split, error.problem)
-    return found
 
 
 def _rsm_lines(measured: MeasuredRSM, agreement: RSMAgreement, reliability: dict[str, RSMReliability]) -> Iterator[str]:
@@ -194,26 +171,6 @@ def _reliability_line(found: RSMReliability, of: str) -> str:
     )
 
 
-def _write_pairs(out: Path, measured: MeasuredRSM, predicted: pd.DataFrame) -> None:
-    import numpy as np
-    import pandas as pd
-
-    from affectome._tables import write_csv
-
-    ids = measured.similarity.index.to_numpy()
-    first, second = np.triu_indices(len(ids), 1)
-    table = pd.DataFrame(
-        {
-            "first": ids[first],
-            "second": ids[second],
-            "n_trials": measured.counts.to_numpy()[first, second],
-            "measured": measured.similarity.to_numpy()[first, second],
-            "predicted": predicted.to_numpy()[first, second],
-        }
-    )
-    write_csv(out, table, index=False)
-
-
 def _draw_rsm(
     figure: Path,
     measured: MeasuredRSM,
@@ -222,42 +179,14 @@ def _draw_rsm(
     categories: Path | None,
     seed: int,
 ) -> None:
-    from affectome.behavior import rsm_order
-    from affectome.interpretation import top_categories
-    from affectome.plotting import plot_rsm, save_figure
-    from affectome.spaces import read_space, rows_for
+    from affectome.plotting import save_figure
+    from affectome.spaces import read_space
+    from affectome.study._behavior_tables import rsm_figure
 
-    groups = None
-    if categories is not None:
-        with about(categories):
-            rated = rows_for(read_space(categories), measured.similarity.index.tolist(), name="the ratings")
-            groups = top_categories(rated, seed=seed).labels
-    drawn = plot_rsm(
-        measured.similarity,
-        predicted,
-        agreement,
-        order=rsm_order(measured.similarity, groups),
-        groups=groups,
-        ordered_by="clustering" if groups is None else "top category",
-    )
+    with nullcontext() if categories is None else about(categories):
+        rated = None if categories is None else read_space(categories)
+        drawn = rsm_figure(measured, predicted, agreement, categories=rated, seed=seed)
     save_figure(drawn, figure.parent, figure.stem, (figure.suffix[1:].lower(),))
-
-
-def _rsm_json(measured: MeasuredRSM, agreement: RSMAgreement, reliability: dict[str, RSMReliability]) -> dict[str, Any]:
-    def plain(found: object) -> dict[str, Any]:
-        return {name: null_if_undefined(value) for name, value in vars(found).items()}
-
-    return {
-        **plain(agreement),
-        "pearson": plain(agreement.pearson),
-        "spearman": plain(agreement.spearman),
-        "reliability": {split: plain(found) for split, found in reliability.items()},
-        "n_trials": measured.n_trials,
-        "n_unanswered": measured.n_unanswered,
-        "n_outside": measured.n_outside,
-        "third": measured.third,
-        "soft": measured.soft,
-    }
 
 
 @command
@@ -318,7 +247,9 @@ def components(
 
         save_figure(plot_components_needed(result, by_rsm), figure.parent, figure.stem, (figure.suffix[1:].lower(),))
     if json:
-        print_json(_components_json(result, by_rsm))
+        from affectome.study._behavior_tables import needed_facts
+
+        print_json(needed_facts(result, by_rsm))
 
 
 def _components_lines(result: ComponentsNeeded, by_rsm: RSMByComponents | None) -> Iterator[str]:
@@ -352,16 +283,3 @@ def _number(row: dict[Any, Any]) -> str:
         return "unknown number of"
     interval = "" if row["ci_low"] != row["ci_low"] else f" [{row['ci_low']:.0f}, {row['ci_high']:.0f}]"
     return f"{row['k']:.0f}{interval}"
-
-
-def _components_json(result: ComponentsNeeded, by_rsm: RSMByComponents | None) -> dict[str, Any]:
-    return {
-        "curve": records(result.curve.reset_index()),
-        "needed": records(result.needed),
-        "rsm": None if by_rsm is None else records(by_rsm.curve.reset_index()),
-        "level": result.level,
-        "n_boot": result.n_boot,
-        "n_trials": result.n_trials,
-        "n_triplets": result.n_triplets,
-        "n_unanswered": result.n_unanswered,
-    }

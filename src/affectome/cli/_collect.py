@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +15,7 @@ from affectome.cli._watch import duration, spending, watched
 from affectome.errors import EnvironmentFailure, Interrupted
 
 if TYPE_CHECKING:
-    from affectome.collection import Collected, Collector, Journal, Totals
+    from affectome.collection import Collected, Journal, Totals
 
 group = typer.Typer(help="Ask models, millions of times; nothing is lost.", no_args_is_help=True)
 
@@ -68,7 +65,7 @@ def run(
     Trials, tokens and cost count what the journal holds in all; hours count from now.
     """
     start_logging(quiet, log_file)
-    from affectome.collection import Budget, Collector, read_shard
+    from affectome.collection import Budget, Collector, read_shard, run_until_stopped
     from affectome.judges import read_judge
     from affectome.triplets import read_triplets
 
@@ -88,7 +85,7 @@ def run(
             max_mb=max_journal_mb,
             watch=watch,
         )
-        collected = _run_until_stopped(collector)
+        collected = run_until_stopped(collector, lambda sentence: print(sentence, file=sys.stderr))
     facts = {**vars(collected), "rate": collected.rate, "journal": str(journal)}
     print(
         f"{collected.n_answered:,} of {collected.n_questions:,} questions answered, {collected.n_failed:,} given up, "
@@ -99,33 +96,6 @@ def run(
     if json:
         print_json(facts)
     _say_how_it_ended(collected, journal)
-
-
-def _run_until_stopped(collector: Collector) -> Collected:
-    """Run it; the first Ctrl-C lets what is in flight come in, the second one does not."""
-
-    async def run() -> Collected:
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-
-        def stop() -> None:
-            if collector.stopping and task is not None:
-                task.cancel()
-                return
-            print("Stopping; answers in flight are still taken in. Press Ctrl-C again to drop them.", file=sys.stderr)
-            collector.stop()
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with suppress(NotImplementedError, ValueError):  # Windows, or not the main thread
-                loop.add_signal_handler(number, stop)
-        return await collector.run()
-
-    try:
-        collected = asyncio.run(run())
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
-    if collected.ended == "interrupted":
-        raise KeyboardInterrupt
-    return collected
 
 
 def _say_how_it_ended(collected: Collected, journal: Path) -> None:

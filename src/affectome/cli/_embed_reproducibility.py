@@ -11,6 +11,7 @@ import typer
 
 import affectome
 from affectome.cli._common import (
+    Cluster,
     Jobs,
     Json,
     LogFile,
@@ -18,7 +19,6 @@ from affectome.cli._common import (
     command,
     expanded,
     print_json,
-    records,
     start_logging,
     work_progress,
 )
@@ -27,12 +27,13 @@ from affectome.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from affectome.embedding import Consensus, Reproducibility, SPoSE
+    from affectome.embedding import VICE, Consensus, Reproducibility, SPoSE
 
 logger = logging.getLogger(__name__)
 
 #: Options that say how a space is fitted, and so have no meaning for spaces that are.
 _OF_FITS = {
+    "cluster": "--cluster",
     "seeds": "--seeds",
     "first_seed": "--first-seed",
     "components": "--components",
@@ -84,6 +85,7 @@ def reproducibility(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the permutations and halves.")] = 0,
     label: Annotated[str, typer.Option("--label", help="Title of the figure, such as the system's name.")] = "",
     jobs: Jobs = None,
+    cluster: Cluster = None,
     quiet: Quiet = False,
     json: Json = False,
     log_file: LogFile = None,
@@ -97,8 +99,10 @@ def reproducibility(
     A run that is in the folder is not fitted again; an interrupted command goes on from there.
     """
     start_logging(quiet, log_file)
+    from affectome._cluster import on_cluster
     from affectome._files import held_lock, make_folder
     from affectome.embedding import component_reproducibility, consensus_embedding
+    from affectome.study._kept_fits import reproducibility_facts
 
     if runs:
         given = [option for name, option in _OF_FITS.items() if _typed(context, name)]
@@ -118,7 +122,8 @@ def reproducibility(
         else:
             prior = (slot_prior, no_slot_prior)
             wanted = range(first_seed, first_seed + seeds)
-            spaces = _fitted(files, out / "runs", wanted, components, l1, n_stimuli, prior, jobs, quiet)
+            with on_cluster(cluster):
+                spaces = _fitted(files, out / "runs", wanted, components, l1, n_stimuli, prior, jobs, quiet)
         with work_progress("permuting", quiet) as progress:
             result = component_reproducibility(
                 spaces,
@@ -135,7 +140,7 @@ def reproducibility(
         _write(out, result, consensus, label)
     print("\n".join(_lines(result, consensus, out)))
     if json:
-        print_json(_as_json(result, consensus, out))
+        print_json({"out": str(out), **reproducibility_facts(result, consensus)})
 
 
 def _typed(context: typer.Context, name: str) -> bool:
@@ -169,8 +174,8 @@ def _fitted(
     """The space of every seed, from the folder where it is there, and fitted into it where it is not."""
     from affectome._files import file_digest
     from affectome.cli._embed import chosen_slot_prior, log_offsets
-    from affectome.embedding import SPoSE, fit_seeds
-    from affectome.spaces import read_space, write_space
+    from affectome.embedding import SPoSE
+    from affectome.study._kept_fits import kept_fits
     from affectome.triplets import read_triplets
 
     if len(files) != 1:
@@ -182,43 +187,32 @@ def _fitted(
     settings |= {"triplets": file_digest(source), "affectome": affectome.__version__}
     path = {seed: folder / f"seed_{seed:02d}.parquet" for seed in seeds}
     _check_runs(folder, settings)
-    missing = [seed for seed in seeds if not path[seed].exists()]
-    if len(missing) < len(seeds):
-        logger.info("%d of %d runs are there already.", len(seeds) - len(missing), len(seeds))
 
-    def keep(seed: int, model: SPoSE) -> None:
+    def check(seed: int, model: SPoSE | VICE) -> None:
         if model.n_components_ == 0:
             raise InputError(
                 f"every component of seed {seed} vanished", source=source, remedy="give more triplets or a lower --l1"
             )
-        write_space(path[seed], model.to_space(trials.ids), {"settings": {**settings, "seed": seed}, **_facts(model)})
 
-    if missing:
-        model = SPoSE(components, l1, slot_offsets=log_offsets(prior))
-        with work_progress("fitting", quiet) as progress:
-            fit_seeds(model, trials, missing, n_jobs=jobs, finished=keep, progress=progress)
-    # All are read back, so that runs fitted now and runs found give the same numbers.
-    return {f"seed {seed}": read_space(path[seed]) for seed in seeds}
-
-
-def _facts(model: SPoSE) -> dict[str, Any]:
-    return {
-        "n_components": model.n_components_,
-        "objective": model.objective_,
-        "epochs": model.n_epochs_,
-        "converged": model.converged_,
-        "n_trials": model.n_trials_,
-        "n_dropped": model.n_dropped_,
-    }
+    with work_progress("fitting", quiet) as progress:
+        spaces = kept_fits(
+            SPoSE(components, l1, slot_offsets=log_offsets(prior)),
+            trials,
+            path,
+            settings,
+            check=check,
+            n_jobs=jobs,
+            progress=progress,
+        )
+    return {f"seed {seed}": space for seed, space in spaces.items()}
 
 
 def _check_runs(folder: Path, settings: Mapping[str, Any]) -> None:
     """Refuse a folder that holds runs of other triplets or settings, or files that are no runs."""
-    from affectome._files import read_parquet
+    from affectome.study._kept_fits import fit_settings
 
     for path in sorted(folder.glob("[!.]*.parquet")):
-        found = read_parquet(path)[1].get("settings")
-        known = {name: value for name, value in found.items() if name != "seed"} if isinstance(found, dict) else {}
+        known = {name: value for name, value in fit_settings(path).items() if name != "seed"}
         for name, value in settings.items():
             if name not in known:
                 raise InputError("is no run of this command", source=path, remedy="choose another --out")
@@ -230,17 +224,11 @@ def _check_runs(folder: Path, settings: Mapping[str, Any]) -> None:
 def _write(out: Path, result: Reproducibility, consensus: Consensus, label: str) -> None:
     from affectome._tables import write_csv
     from affectome.plotting import plot_reproducibility, save_figure
-    from affectome.spaces import write_space
+    from affectome.study._kept_fits import write_consensus
 
     for name, table in (("table", result.table), ("pairs", result.pairs), ("consensus", consensus.table)):
         write_csv(out / f"{name}.csv", table, index=False)
-    facts = {"runs": list(consensus.runs), "reference": consensus.reference, "threshold": consensus.threshold}
-    for name, space in (("consensus", consensus.space), ("consensus_sd", consensus.sd)):
-        path = out / f"{name}.parquet"
-        if space.shape[1]:
-            write_space(path, space, {"settings": {"method": name, **facts}})
-        else:
-            path.unlink(missing_ok=True)  # of an earlier call; it would be taken for this one's
+    write_consensus(out, consensus)
     save_figure(plot_reproducibility(result, label), out, "reproducibility")
 
 
@@ -275,26 +263,3 @@ def _lines(result: Reproducibility, consensus: Consensus, out: Path) -> list[str
     if not consensus.converged:
         lines.append(f"Partners still changed after {consensus.n_iterations} rounds of matching.")
     return lines
-
-
-def _as_json(result: Reproducibility, consensus: Consensus, out: Path) -> dict[str, Any]:
-    return {
-        "out": str(out),
-        "runs": list(result.runs),
-        "reference": result.reference,
-        "n_stimuli": result.n_stimuli,
-        "level": result.level,
-        "n_permutations": result.n_null,
-        "n_halves": result.n_halves,
-        "n_clipped": result.n_clipped,
-        "identical": [list(pair) for pair in result.identical],
-        "summary": records(result.summary),
-        "consensus": {
-            "reference": consensus.reference,
-            "threshold": consensus.threshold,
-            "n_components": consensus.space.shape[1],
-            "n_iterations": consensus.n_iterations,
-            "converged": consensus.converged,
-            "table": records(consensus.table),
-        },
-    }

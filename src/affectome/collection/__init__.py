@@ -16,6 +16,7 @@ from affectome.collection._export import Exported, export_journal
 from affectome.collection._journal import Journal
 from affectome.collection._merge import Merged, merge_journals
 from affectome.collection._slot_prior import SMALLEST_PROBABILITY, SlotPrior, estimate_slot_prior
+from affectome.collection._stopping import run_until_stopped
 from affectome.collection._totals import Totals
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "merge_journals",
     "poll_batches",
     "read_shard",
+    "run_until_stopped",
     "slot_bias",
     "slot_bias_from_counts",
     "submit_batches",

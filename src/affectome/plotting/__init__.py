@@ -18,6 +18,7 @@ from affectome.plotting._component_maps import (
 from affectome.plotting._consistency import plot_consistency
 from affectome.plotting._correlations import plot_rating_correlations, plot_rating_maps, plot_shares_above
 from affectome.plotting._encoding_checks import plot_alphas, plot_p_values
+from affectome.plotting._geometry_ceilings import plot_geometry_ceilings
 from affectome.plotting._gradient import plot_gradient_lines, plot_gradients
 from affectome.plotting._graph import plot_affective_graph
 from affectome.plotting._map import plot_map, plot_maps
@@ -27,7 +28,7 @@ from affectome.plotting._prediction import plot_predictions
 from affectome.plotting._region_bars import plot_region_bars
 from affectome.plotting._region_partition import plot_partition_parts, plot_region_partition
 from affectome.plotting._reproducibility import plot_reproducibility
-from affectome.plotting._retention import plot_components_needed
+from affectome.plotting._retention import plot_components_needed, plot_rsm_by_components
 from affectome.plotting._rose import plot_rose, plot_rose_difference
 from affectome.plotting._rsm import plot_rsm
 from affectome.plotting._selection import plot_selection
@@ -64,6 +65,7 @@ __all__ = [
     "plot_confusion",
     "plot_consistency",
     "plot_difference_map",
+    "plot_geometry_ceilings",
     "plot_glass_brain",
     "plot_gradient_lines",
     "plot_gradients",
@@ -81,6 +83,7 @@ __all__ = [
     "plot_rose",
     "plot_rose_difference",
     "plot_rsm",
+    "plot_rsm_by_components",
     "plot_selection",
     "plot_shares_above",
     "plot_silhouettes",

@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from affectome.behavior import ComponentsNeeded, RSMByComponents
-from affectome.plotting._style import COLUMN_WIDTH, OKABE_ITO, PAGE_WIDTH, house_style
+from affectome.plotting._style import COLUMN_WIDTH, OKABE_ITO, PAGE_WIDTH, figure_of, house_style, new_axes
 
-__all__ = ["plot_components_needed"]
+__all__ = ["plot_components_needed", "plot_rsm_by_components"]
 
 _CHANCE = 1 / 3
 _LOOKS = {
@@ -48,12 +48,31 @@ def plot_components_needed(result: ComponentsNeeded, rsm: RSMByComponents | None
         _draw_needed(below, result.needed)
         below.set_xlabel("Largest weights kept per stimulus")
         if rsm is not None:
-            beside = figure.add_subplot(grid[:, 1])
-            _draw_curve(beside, rsm.curve["r"], rsm.curve, OKABE_ITO[2])
-            beside.set_ylabel("r with the measured RSM")
-            beside.set_xlabel("Components kept, largest first")
-            beside.set_title(f"{rsm.n_stimuli:,} stimuli, {rsm.n_pairs:,} pairs", fontsize=7)
+            _draw_rsm(figure.add_subplot(grid[:, 1]), rsm)
     return figure
+
+
+def plot_rsm_by_components(rsm: RSMByComponents, *, ax: Axes | None = None) -> Figure:
+    """Correlation with a measured RSM against the whole components kept, the largest first, with its band.
+
+    Parameters
+    ----------
+    rsm
+        As :func:`affectome.behavior.rsm_by_components` gives it.
+    ax
+        Axes to draw into; by default a figure of column width.
+    """
+    with house_style():
+        ax = new_axes(ax, (COLUMN_WIDTH, 2.4))
+        _draw_rsm(ax, rsm)
+    return figure_of(ax)
+
+
+def _draw_rsm(ax: Axes, rsm: RSMByComponents) -> None:
+    _draw_curve(ax, rsm.curve["r"], rsm.curve, OKABE_ITO[2])
+    ax.set_ylabel("r with the measured RSM")
+    ax.set_xlabel("Components kept, largest first")
+    ax.set_title(f"{rsm.n_stimuli:,} stimuli, {rsm.n_pairs:,} pairs", fontsize=7)
 
 
 def _draw_curve(ax: Axes, values: pd.Series[float], curve: pd.DataFrame, colour: str) -> None:
