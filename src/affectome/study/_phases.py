@@ -12,6 +12,8 @@ from affectome.study._brain_checks import said_once
 from affectome.study._brain_of_study import group_brain_stages, person_brain_stages, recorded_people
 from affectome.study._engine import Stage, StageOutputs, StageRecord, StageState, run_stages, stage_states
 from affectome.study._figures import comparison_figures
+from affectome.study._interpretation import FOLDER as TOGETHER
+from affectome.study._meaning import FOLDER as INTERPRETATION
 from affectome.study._meaning import meaning_stages
 from affectome.study._parts import Done, finish, in_processes
 from affectome.study._plan import Plan
@@ -90,7 +92,9 @@ def _subjects(plan: Plan) -> set[str]:
 
 
 def _part(stage: Stage, about: Collection[str]) -> str | None:
-    """The system or person that a stage is about alone."""
+    """The system or person that a stage is about alone, or the comparison that it is."""
+    if stage.name.startswith(f"{INTERPRETATION}/{TOGETHER}/"):
+        return stage.name
     return next((word for word in stage.name.split("/")[1:] if word in about), None)
 
 
