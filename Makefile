@@ -11,7 +11,7 @@ comma := ,
 TEST_EXTRAS := dev$(if $(EXTRAS),$(comma)$(EXTRAS),)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow test-serving lint clean
+.PHONY: demo docs test test-slow test-serving lint clean
 
 demo: $(VENV)/installed
 	$(BIN)/affectome demo --out affectome-demo
@@ -24,6 +24,9 @@ test-slow: $(VENV)/installed-$(TEST_EXTRAS)
 
 test-serving: $(SERVING_VENV)/installed
 	$(SERVING_VENV)/bin/python -m pytest -m serving -s tests/serving
+
+docs: $(VENV)/installed-docs
+	$(BIN)/python -m sphinx -q -W --keep-going docs docs/_build
 
 lint: $(VENV)/installed-$(TEST_EXTRAS)
 	$(BIN)/ruff check .
@@ -38,6 +41,10 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable .
 	touch $@
 
+$(VENV)/installed-docs: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) --editable '.[docs]'
+	touch $(VENV)/installed $@
+
 $(VENV)/installed-$(TEST_EXTRAS): pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable '.[$(TEST_EXTRAS)]'
 	touch $(VENV)/installed $@
@@ -50,4 +57,4 @@ $(SERVING_VENV)/installed: pyproject.toml Makefile
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(SERVING_VENV) build dist affectome-demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(SERVING_VENV) build dist docs/_build affectome-demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
