@@ -125,8 +125,14 @@ def quick_figures():
         assert len(values) == len(geometry)
         return plot_voxel_values(values, label, significant=significant, title=title)
 
+    def of_difference(result, geometry, *, on, title, significant=None):
+        return of_values(
+            result.voxels["difference"], geometry, on, significant=significant, title=title, diverging=True
+        )
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("affectome.study._written.FORMATS", ("png",))
         patch.setattr("affectome.plotting.plot_glass_brain", of_values)
         patch.setattr("affectome.plotting.plot_surface", of_values)
+        patch.setattr("affectome.plotting.plot_difference_map", of_difference)
         yield

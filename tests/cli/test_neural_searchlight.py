@@ -74,9 +74,25 @@ def test_options_reach_the_result(run, folder, tmp_path):
     assert settings["n_permutations"] == 19 and settings["level"] == 0.9
     table = pd.read_csv(tmp_path / "sub-01/mllm/voxels.csv")
     assert table["p"].min() == 1 / 20
-    given = {"radius": 9, "unit": "mm", "statistic": "spearman", "metric": "sqeuclidean", "brain_metric": "cosine",
-             "within_run": "include", "test": "drawn", "units": "run"}  # fmt: skip
+    given = {"radius": 9, "unit": "mm", "statistic": "spearman", "metric": {"mllm": "sqeuclidean"},
+             "brain_metric": "cosine", "within_run": "include", "test": "drawn", "units": "run"}  # fmt: skip
     assert {name: settings[name] for name in given} == given
+
+
+def test_controls_are_told_beyond_and_metrics_are_of_every_space(run, folder, tmp_path):
+    code, out, err = run(
+        "neural", "searchlight", "--space", folder / "spaces/mllm.parquet", "--control", folder / "spaces/llm.parquet",
+        "--fmri", folder / "fmri/sub-01.h5", "--radius", 2, "--metric", "cosine", "--metric", "llm=sqeuclidean",
+        "--out", tmp_path, "--quiet", "--json",
+    )  # fmt: skip
+    assert code == 0, err
+    told = json.loads(out.splitlines()[-1])["found"]["rsa/searchlight/sub-01"]
+    beyond = told["spaces"]["mllm"]
+    (line,) = (line for line in out.splitlines() if line.startswith("  mllm beyond llm: "))
+    assert line.startswith(f"  mllm beyond llm: {beyond['n_beyond']:,} centres (FDR .05); median partial r ")
+    assert beyond["n_beyond"] > 20
+    settings = json.loads((tmp_path / "searchlight.json").read_text(encoding="utf-8"))["settings"]
+    assert settings["metric"] == {"mllm": "cosine", "llm": "sqeuclidean"}
 
 
 @pytest.mark.parametrize(
@@ -87,6 +103,9 @@ def test_options_reach_the_result(run, folder, tmp_path):
         (["--unit", "cm"], "--unit cannot be 'cm'; choose voxel, mm"),
         (["--statistic", "kendall"], "--statistic cannot be 'kendall'; choose pearson, spearman"),
         (["--metric", "mahalanobis"], "--metric cannot be 'mahalanobis'; choose correlation, cosine"),
+        (["--metric", "vlm=cosine"], "--metric names 'vlm', which is no space and no control"),
+        (["--metric", "llm=nearest"], "--metric cannot be 'nearest'; choose correlation"),
+        (["--backend", "jax"], "--backend cannot be 'jax'; choose numpy, torch, torch_cuda"),
         (["--brain-metric", "dot"], "--brain-metric cannot be 'dot'; choose correlation, cosine"),
         (["--within-run", "keep"], "--within-run cannot be 'keep'; choose exclude, include"),
         (["--units", "session"], "--units cannot be 'session'; choose stimulus, run"),
@@ -112,7 +131,7 @@ def test_a_radius_that_holds_one_voxel_is_told_of_everybody_and_regions_are_done
 
 def test_processes_are_counted_from_one(run, folder, tmp_path):
     code, _, err = run(*searched(folder, tmp_path, "--jobs", 0, "--quiet"))
-    assert code != 0 and "n_jobs=0 is no number of processes" in err and "Traceback" not in err
+    assert code != 0 and "n_jobs=0 is no number of" in err and "Traceback" not in err
 
 
 def test_without_intervals_maps_have_scores_alone_and_regions_keep_theirs(run, folder, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from affectome.errors import InputError
-from affectome.neural import SurfaceMesh, VolumeGrid
+from affectome.neural import Neighbourhoods, Searchlight, SurfaceMesh, VolumeGrid, centre_pair
 from affectome.neural.encoding import EncodingDifference, WinnerMap
 from affectome.plotting import plot_difference_map, plot_winner_map, system_colours
 from affectome.plotting._brain_contrasts import brain_canvas
@@ -19,6 +19,21 @@ def difference(first, second):
     table = pd.DataFrame({"r_first": first, "r_second": second})
     table["difference"] = table["r_first"] - table["r_second"]
     return EncodingDifference("sub-01", "mllm", "human_category", table, pd.DataFrame(), 12, 0.95)
+
+
+def test_a_searchlight_is_painted_as_an_encoding_with_the_same_scores_is(assert_readable):
+    """A score at the centres 0 and 2 of five voxels, laid out for the map."""
+    around = Neighbourhoods(np.array([0, 3, 6]), np.array([0, 1, 2, 1, 2, 3], np.int32), np.array([0, 2], np.int32))
+    r = np.array([[0.3, 0.1], [0.05, 0.2]])
+    searched = Searchlight("sub-01", ("mllm", "human_category"), ("dot",) * 2, "pearson", "correlation", "exclude", 40,
+                           700, around, np.eye(2), r)  # fmt: skip
+    pair = centre_pair(searched, "mllm", "human_category", n_voxels=5)
+    same = difference([0.3, np.nan, 0.05, np.nan, np.nan], [0.1, np.nan, 0.2, np.nan, np.nan])
+    pd.testing.assert_frame_equal(pair.voxels, same.voxels)
+    assert pair.regions.loc["all", "n_voxels"] == 2
+    figures = [plot_difference_map(result, GRID, title="sub-01") for result in (pair, same)]
+    np.testing.assert_array_equal(*map(painted, figures))
+    assert_readable(figures[0])
 
 
 def winners(winner):

@@ -23,6 +23,7 @@ from affectome.study import (
     read_study,
     recording_sources,
     run_study,
+    search_brain,
     study_status,
 )
 
@@ -299,7 +300,6 @@ def test_recordings_without_regions_are_compared_by_voxel(world, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"spaces": {}}, "no space to predict from"),
         ({"recordings": {}}, "no recording"),
         ({"reference": "mllm"}, "'mllm' is not among the spaces"),
         ({"controls": {"planted": Path("x.csv")}}, "'planted' is both a space and a control"),
@@ -316,6 +316,9 @@ def test_nothing_to_compare_and_unknown_ids_are_refused(world, tmp_path):
     spaces = {"planted": world / "spaces/planted.parquet"}
     with pytest.raises(InputError, match="nothing to compare"):
         compare_brain(asked(world, tmp_path, spaces=spaces))
+    for run in (encode_brain, compare_brain, search_brain):
+        with pytest.raises(InputError, match=r"no space to predict from|nothing to compare"):
+            run(asked(world, tmp_path, spaces={}))
     with pytest.raises(InputError, match="1 of the ids to leave out are not in all spaces"):
         encode_brain(asked(world, tmp_path, excluded=("clip9999",)))
 

@@ -88,7 +88,8 @@ def regions_of(folder, who, space):
 def test_planted_preferences_are_in_the_tables_of_people_and_of_the_group(first):
     assert not first.failed
     of_people = [f"rsa/{kind}/{who}" for who in PEOPLE for kind in ("searchlight", "regions")]
-    assert list(first.summary) == [*of_people, "rsa/group", "rsa/average/planted", "rsa/average/dimension"]
+    of_all = ["rsa/people/regions", "rsa/group", "rsa/average/planted", "rsa/average/dimension"]
+    assert list(first.summary) == [*of_people, *of_all]
     for who in PEOPLE:
         planted, dimension = (regions_of(first.results, who, name) for name in SPACES)
         assert planted.loc["MST", "q"] < 0.01 and dimension.loc["PGi", "q"] < 0.01
@@ -154,6 +155,110 @@ def test_maps_equal_the_tables(world, first):
     each = [pd.read_csv(first.results / who / "planted/voxels.csv")["r"] for who in PEOPLE]
     mean = read_map(average, recording)
     np.testing.assert_allclose(mean[known], np.mean(each, axis=0)[known], atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def controlled(world, tmp_path_factory):
+    """Two people, and a control that is the planted space with noise."""
+    rng, path = np.random.default_rng(1), world / "visual.parquet"
+    planted = read_space(world / "spaces/planted.parquet")
+    write_space(path, planted + 0.8 * rng.normal(size=planted.shape))
+    how = Searching(radius=2, metric={"dimension": "cosine", "visual": "euclidean"})
+    out = tmp_path_factory.mktemp("controlled")
+    return search_brain(asked(world, out, "sub-01", "sub-02", controls={"visual": path}), how)
+
+
+def test_beyond_controls_tables_hold_what_the_functions_give(controlled, world, prepared):
+    recording, spaces = prepared
+    spaces = {**spaces, "visual": read_space(world / "visual.parquet")}
+    spheres = sphere_neighbourhoods(recording.geometry, 2)
+    found = searchlight(
+        recording, spaces, spheres, controls=["visual"], differences=[("planted", "dimension")],
+        metric={"planted": "correlation", "dimension": "cosine", "visual": "euclidean"},
+    )  # fmt: skip
+    folder = controlled.results / "sub-01"
+    planted, visual = (pd.read_csv(folder / name / "voxels.csv", index_col="voxel") for name in ("planted", "visual"))
+    for column in ("partial_r", "partial_p", "partial_q", "partial_low", "partial_high"):
+        expected = found.on_voxels(getattr(found, column)[:, 0], recording.n_voxels)
+        np.testing.assert_allclose(planted[column], expected, rtol=1e-6, atol=1e-12)
+    assert list(visual) == ["r", "p", "q", "low", "high"]
+    between = pd.read_csv(folder / "between/voxels.csv")
+    np.testing.assert_array_equal(between["voxel"], spheres.centres)
+    np.testing.assert_allclose(between["difference"], found.difference[:, 0], rtol=1e-6)
+    np.testing.assert_allclose(between["partial_p"], found.partial_difference_p[:, 0], rtol=1e-6)
+    assert set(between["reference"]) == {"planted"} and set(between["space"]) == {"dimension"}
+    weights = pd.read_csv(folder / "regression/voxels.csv").pivot(index="voxel", columns="space", values="beta")
+    np.testing.assert_allclose(weights.loc[spheres.centres, list(spaces)], found.regression().beta, rtol=1e-6)
+    (partial,) = (folder / "maps").glob("*stat-partialr_desc-planted_statmap.nii.gz")
+    np.testing.assert_allclose(read_map(partial, recording), planted["partial_r"], atol=1e-6)
+    facts = json.loads(next((folder / "maps").glob("*stat-partialp_desc-planted*.json")).read_text(encoding="utf-8"))
+    assert facts["Null"] == "Nothing relates the space to the patterns beyond visual."
+    assert {"profile.png", "partial_planted.png", "partial_dimension.png"} <= {
+        path.name for path in (folder / "figures").iterdir()
+    }
+
+
+def test_beyond_controls_the_group_keeps_what_the_control_lacks(controlled):
+    told = controlled.summary["rsa/group/beyond_controls"]
+    assert told["controls"] == ["visual"] and told["n_people"] == 2
+    beyond, whole = (
+        pd.read_csv(controlled.results / f"group/{table}.csv").set_index(["region", "space"])
+        for table in ("beyond_controls/regions", "regions")
+    )
+    each = [
+        pd.read_csv(controlled.results / f"{who}/planted/regions.csv", index_col="region").loc["MST", "partial_r"]
+        for who in ("sub-01", "sub-02")
+    ]
+    assert beyond.loc[("MST", "planted"), "mean"] == pytest.approx(np.mean(each))
+    assert 0.3 < beyond.loc[("MST", "planted"), "mean"] < whole.loc[("MST", "planted"), "mean"] - 0.03
+    assert beyond.loc[("PGi", "dimension"), "mean"] == pytest.approx(whole.loc[("PGi", "dimension"), "mean"], abs=0.02)
+
+
+def test_the_profile_is_that_of_the_centre_with_the_largest_r(controlled):
+    folder = controlled.results / "sub-01"
+    r = pd.read_csv(folder / "planted/voxels.csv")["r"]
+    scores = pd.read_csv(folder / "profile/scores.csv", index_col="space")
+    assert scores.loc["planted", "r"] == pytest.approx(r.max(), abs=1e-6)
+    carried = pd.read_csv(folder / "profile/stimuli.csv", index_col="stimulus")["carried"]
+    assert carried.sum() == pytest.approx(scores["r"].max(), abs=1e-6) and len(carried) == 60
+    assert len(pd.read_csv(folder / "profile/pairs.csv")) == 10
+
+
+def test_ranks_have_partial_scores_without_p_and_spaces_of_one_geometry_no_regression(world, tmp_path, caplog):
+    spaces = {name: world / f"spaces/{name}.parquet" for name in SPACES}
+    copy = tmp_path / "copy.parquet"
+    write_space(copy, read_space(spaces["planted"]) * 2)
+    how = Searching(radius=2, statistic="spearman", intervals=False)
+    one = asked(world, tmp_path / "out", "sub-01", regions=None, controls={"copy": copy})
+    with caplog.at_level(logging.WARNING):
+        found = search_brain(replace(one, spaces={"dimension": spaces["dimension"]}), how)
+    table = pd.read_csv(tmp_path / "out/sub-01/dimension/voxels.csv", index_col="voxel")
+    assert not found.failed and list(table) == ["r", "p", "q", "partial_r"]
+    told = found.summary["rsa/searchlight/sub-01"]["spaces"]["dimension"]
+    assert "n_beyond" not in told and told["largest_partial_r"] == pytest.approx(table["partial_r"].max())
+    assert not caplog.text
+    with caplog.at_level(logging.WARNING):
+        again = search_brain(replace(one, out=tmp_path / "again"), Searching(radius=2))
+    assert "There is no regression on all spaces together" in caplog.text and not again.failed
+    assert not (tmp_path / "again/sub-01/regression").exists()
+    assert "partial_r" not in pd.read_csv(tmp_path / "again/sub-01/planted/voxels.csv")  # its copy leaves nothing
+
+
+def test_a_metric_of_a_space_that_is_not_there_is_refused_before_a_recording_is_read(world, tmp_path):
+    with pytest.raises(InputError, match="a metric is given for 'visual', which is no space and no control"):
+        search_brain(asked(world, tmp_path), Searching(metric={"visual": "dot"}))
+
+
+def test_regions_that_are_all_too_small_are_told_and_the_person_goes_on(world, tmp_path, caplog):
+    person = read_bdpy(world / "fmri/sub-01.h5", subject="sub-01")
+    few = {name: roi & (np.cumsum(roi) <= 1) for name, roi in person.rois.items()}
+    write_simulated_recordings([replace(person, rois=few)], tmp_path / "fmri")
+    recordings = recording_sources(found_recordings(tmp_path / "fmri"))
+    with caplog.at_level(logging.WARNING):
+        found = search_brain(asked(world, tmp_path / "out", recordings=recordings), Searching(radius=2))
+    assert not found.failed and found.summary["rsa/regions/sub-01"]["best_regions"] == []
+    assert "sub-01: nothing is said of regions: no region has 3 voxels" in caplog.text
+    assert (tmp_path / "out/sub-01/planted/view.html").exists()
 
 
 def test_every_file_that_a_stage_leaves_is_an_output_of_it_and_no_chunk_stays(first):

@@ -21,6 +21,7 @@ from affectome.cli import (
     _embed_select,
     _interpret,
     _neural,
+    _neural_reliability,
     _neural_searchlight,
     _stimuli,
     _study,
@@ -51,6 +52,7 @@ _embed.group.command("select")(_embed_select.select)
 app.add_typer(_embed.group, name="embed")
 app.add_typer(_behavior.group, name="behavior")
 app.add_typer(_interpret.group, name="interpret")
+_neural.group.command("reliability")(_neural_reliability.reliability)
 _neural.group.command("searchlight")(_neural_searchlight.searchlight)
 app.add_typer(_neural.group, name="neural")
 

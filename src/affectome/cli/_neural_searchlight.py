@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,6 +11,7 @@ from affectome.cli._common import Json, LogFile, Quiet, command, left_out_ids, o
 from affectome.cli._neural import (
     AcrossRuns,
     AverageRepeats,
+    Backend,
     Exclude,
     Labels,
     Level,
@@ -26,6 +27,13 @@ from affectome.cli._neural import (
     spaces_named,
 )
 from affectome.cli._neural_told import tell
+from affectome.errors import InputError
+
+Radius = Annotated[float, typer.Option("--radius", help="Of spheres; in mm of discs on a surface.")]
+Unit = Annotated[str, typer.Option("--unit", help="Of the radius of spheres: voxel or mm.")]
+
+#: Of patterns; of stimuli in a space there is ``dot``, too.
+DISTANCES = ("correlation", "cosine", "euclidean", "sqeuclidean")
 
 
 @command
@@ -33,12 +41,21 @@ def searchlight(
     space: Spaces,
     fmri: Recordings,
     regions: Regions = None,
-    radius: Annotated[float, typer.Option("--radius", help="Of spheres; in mm of discs on a surface.")] = 3.0,
-    unit: Annotated[str, typer.Option("--unit", help="Of the radius of spheres: voxel or mm.")] = "voxel",
+    radius: Radius = 3.0,
+    unit: Unit = "voxel",
     statistic: Annotated[str, typer.Option("--statistic", help="pearson or spearman.")] = "pearson",
+    control: Annotated[
+        list[str] | None,
+        typer.Option("--control", help="What is merely seen or meant, as a table: r of spaces beyond it, too."),
+    ] = None,
     metric: Annotated[
-        str, typer.Option("--metric", help="Of stimuli in a space: correlation, cosine, dot, euclidean, sqeuclidean.")
-    ] = "correlation",
+        list[str] | None,
+        typer.Option(
+            "--metric",
+            help="Of stimuli in a space: correlation (default), cosine, dot, euclidean, sqeuclidean; of one space or "
+            "control as NAME=METRIC.",
+        ),
+    ] = None,
     brain_metric: Annotated[
         str, typer.Option("--brain-metric", help="Of patterns: correlation, cosine, euclidean, sqeuclidean.")
     ] = "correlation",
@@ -70,6 +87,7 @@ def searchlight(
     average_repeats: AverageRepeats = False,
     reference: Reference = None,
     permutations: Permutations = 1000,
+    backend: Backend = "numpy",
     memory: Memory = 4.0,
     level: Level = 0.95,
     seed: Seed = 0,
@@ -82,30 +100,49 @@ def searchlight(
 
     Example: affectome neural searchlight --space spaces/ --fmri recordings/ --radius 3 --out neural/rsa
 
-    Per person: maps of r, p and q of every space, and of the reference minus each other; the same in every region. With
-    several people: the group. Centres that are done are kept when it stops.
+    Per person: maps of r, p and q of every space, of the reference minus each other, and beyond the controls; the same
+    in every region. With several people: the group. Centres that are done are kept when it stops.
     """
     start_logging(quiet, log_file)
     from affectome.study import Brain, Searching, search_brain
 
     asked = Brain(
-        spaces=spaces_named(space), recordings=recordings_named(fmri), out=out, regions=regions, labels=labels,
-        excluded=left_out_ids(exclude), standardise=one_of("--standardise", standardise, ("zscore", "center", "none")),
-        average_repeats=average_repeats, reference=reference, memory_gb=memory, n_permutations=permutations,
-        level=level, seed=seed, within=None if across_runs else "run",
+        spaces=spaces_named(space), recordings=recordings_named(fmri), out=out, controls=spaces_named(control or []),
+        regions=regions, labels=labels, excluded=left_out_ids(exclude),
+        standardise=one_of("--standardise", standardise, ("zscore", "center", "none")), average_repeats=average_repeats,
+        reference=reference, memory_gb=memory, n_permutations=permutations, level=level, seed=seed,
+        within=None if across_runs else "run",
     )  # fmt: skip
-    distances = ("correlation", "cosine", "euclidean", "sqeuclidean")
     how = Searching(
         radius=radius,
         unit=one_of("--unit", unit, ("voxel", "mm")),
         statistic=one_of("--statistic", statistic, ("pearson", "spearman")),
-        metric=one_of("--metric", metric, (*distances, "dot")),
-        brain_metric=one_of("--brain-metric", brain_metric, distances),
+        metric=_metrics(metric or [], [*asked.spaces, *asked.controls]),
+        brain_metric=one_of("--brain-metric", brain_metric, DISTANCES),
         within_run=one_of("--within-run", within_run, ("exclude", "include")),
         units=one_of("--units", units, ("stimulus", "run")),
         test=one_of("--test", test, ("closed", "drawn")),
         intervals=intervals,
+        backend=one_of("--backend", backend, ("numpy", "torch", "torch_cuda")),
     )
     with stage_progress(quiet) as progress:
         result = search_brain(asked, how, n_jobs=jobs, progress=progress)
     tell(result, json)
+
+
+def _metrics(given: list[str], names: list[str]) -> dict[str, Any]:
+    """Of every space and control: its own (NAME=METRIC), or the one that is given without a name."""
+    by_name = dict.fromkeys(names, "correlation")
+    own = {}
+    for text in given:
+        name, _, metric = text.rpartition("=")
+        metric = one_of("--metric", metric, (*DISTANCES, "dot"))
+        if not name:
+            by_name = dict.fromkeys(names, metric)
+        elif name in names:
+            own[name] = metric
+        else:
+            raise InputError(
+                f"--metric names '{name}', which is no space and no control", remedy=f"choose among {', '.join(names)}"
+            )
+    return by_name | own

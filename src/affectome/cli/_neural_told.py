@@ -72,16 +72,26 @@ def _together(where: list[str], found: Mapping[str, Any]) -> list[str]:
     if not found["regions"]:
         return []
     regions = "; ".join(
-        f"{row['region']} {number(row['mean'])} (s.d. {number(row['sd'])})" for row in found["best_regions"]
+        f"{row['region']} {number(row['mean'])} (s.d. {number(row['sd'])}{_share(row)})"
+        for row in found["best_regions"]
     )
-    lines = [f"{found['n_people']} people, {found['reference']}: {regions}."]
+    beyond = f" beyond {', '.join(found['controls'])}" if "controls" in found else ""
+    lines = [f"{found['n_people']} people, {found['reference']}{beyond}: {regions}."]
     told = [row for row in found["comparisons"] if row.get("n_above") or row.get("n_below")]
     return lines + [
-        f"  {row['region']}: {row['reference']} above {row['space']} in {row['n_above']:.0f} of "
+        f"  {row['region']}{beyond}: {row['reference']} above {row['space']} in {row['n_above']:.0f} of "
         f"{row['n_tested']:.0f} people, below in {row['n_below']:.0f} "
         f"(mean difference {interval(row['difference'], row['low'], row['high'])})."
         for row in told
     ]
+
+
+def _share(row: Mapping[str, Any]) -> str:
+    """Of the noise ceilings, where people could be compared."""
+    upper, lower = (row.get(f"share_of_{end}") for end in ("upper", "lower"))
+    if upper is None or lower is None:
+        return ""
+    return f"; {100 * upper:.0f} to {100 * lower:.0f}% of the ceiling"
 
 
 def _components(where: list[str], found: Mapping[str, Any]) -> list[str]:
@@ -153,17 +163,26 @@ def _searched(where: list[str], found: Mapping[str, Any]) -> list[str]:
         f"stimuli, {found['n_pairs']:,} pairs."
     ]
     for space, row in found["spaces"].items():
-        against = found["against"].get(space)
-        other = (
-            ""
-            if against is None
-            else (f"; the reference above it in {against['n_above']:,}, below in {against['n_below']:,}")
-        )
         lines.append(
             f"  {space}: {row['n_significant']:,} centres (FDR .05); median r {number(row['median_r'])}, largest "
-            f"{number(row['largest_r'])}{other}."
+            f"{number(row['largest_r'])}{_against(found['against'].get(space), '')}."
+        )
+    beyond = {space: row for space, row in found["spaces"].items() if "median_partial_r" in row}
+    for space, row in beyond.items():
+        sure = f"{row['n_beyond']:,} centres (FDR .05); " if "n_beyond" in row else ""
+        lines.append(
+            f"  {space} beyond {', '.join(found['controls'])}: {sure}median partial r "
+            f"{number(row['median_partial_r'])}, largest {number(row['largest_partial_r'])}"
+            f"{_against(found['against'].get(space), '_beyond')}."
         )
     return lines
+
+
+def _against(row: Mapping[str, int] | None, what: str) -> str:
+    """In how many centres the reference is above a space, and below."""
+    if row is None or f"n_above{what}" not in row:
+        return ""
+    return f"; the reference above it in {row[f'n_above{what}']:,}, below in {row[f'n_below{what}']:,}"
 
 
 def _regions(where: list[str], found: Mapping[str, Any]) -> list[str]:
@@ -172,12 +191,43 @@ def _regions(where: list[str], found: Mapping[str, Any]) -> list[str]:
     return [f"{where[0]}, {found['reference']} in regions: {'; '.join(map(_region, found['best_regions']))}."]
 
 
+def _halves(where: list[str], found: Mapping[str, Any]) -> list[str]:
+    if not found["n_stimuli"]:
+        return []
+    lines = []
+    if "n_centres" in found:
+        lines.append(
+            f"{where[0]}, odd against even runs: {found['n_above']:,} of {found['n_centres']:,} centres above 0, with "
+            f"their interval; median r {number(found['median_r'])}, largest {number(found['largest_r'])} "
+            f"({found['n_stimuli']:,} stimuli in both)."
+        )
+    if "best_regions" in found:
+        lines.append(f"{where[0]}, halves of regions: {'; '.join(map(_region, found['best_regions']))}.")
+    return lines
+
+
+def _people(where: list[str], found: Mapping[str, Any]) -> list[str]:
+    if found.get("n_regions"):
+        told = "; ".join(
+            f"{row['region']} {number(row['lower'])} to {number(row['upper'])}" for row in found["best_regions"]
+        )
+        return [f"Noise ceilings of {found['n_people']} people, lower to upper: {told}."]
+    if found.get("n_centres"):
+        return [
+            f"People agree in {found['n_above']:,} of {found['n_centres']:,} centres (interval of the lower ceiling "
+            f"above 0); its median {number(found['median_r'])}, largest {number(found['largest_r'])}."
+        ]
+    return []
+
+
 _SENTENCES: dict[str, Callable[[list[str], Mapping[str, Any]], list[str]]] = {
     "encode": _encoded,
     "between": _between,
     "searchlight": _searched,
     "regions": _regions,
     "group": _together,
+    "halves": _halves,
+    "people": _people,
     "consistency": _components,
     "ceiling": _ceiling,
     "across": _across,

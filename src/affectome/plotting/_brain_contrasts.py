@@ -20,6 +20,7 @@ from affectome.plotting._style import PAGE_WIDTH, system_colours
 
 if TYPE_CHECKING:
     from affectome.neural.encoding import EncodingDifference, WinnerMap
+    from affectome.neural.searchlight import CentrePair
 
 __all__ = ["brain_canvas", "plot_difference_map", "plot_winner_map"]
 
@@ -37,7 +38,7 @@ def brain_canvas(geometry: VolumeGrid | SurfaceMesh, on: str, given: Mapping[str
 
 
 def plot_difference_map(
-    result: EncodingDifference,
+    result: EncodingDifference | CentrePair,
     geometry: VolumeGrid | SurfaceMesh,
     labels: Mapping[str, str] | None = None,
     *,
@@ -49,22 +50,23 @@ def plot_difference_map(
     width: float = PAGE_WIDTH,
     **drawn: Any,
 ) -> Figure:
-    """Draw where a space predicts better than another, densest where the better one predicts well.
+    """Draw where a space scores higher than another, densest where the better one scores well.
 
-    The hue goes from the colour of the second space over grey to that of the first, by the difference of their held-out
-    r; how dense it is follows the larger r of the two, so that a difference where nothing is predicted stays pale.
+    The hue goes from the colour of the second space over grey to that of the first, by the difference of their r
+    (held-out, or of a searchlight); how dense it is follows the larger r of the two, so that a difference where neither
+    is related to anything stays pale.
 
     Parameters
     ----------
-    result : EncodingDifference
-        Of :func:`affectome.neural.compare_encodings`.
+    result : EncodingDifference, or CentrePair
+        Of :func:`affectome.neural.compare_encodings`, or of :func:`affectome.neural.centre_pair` with ``n_voxels``.
     geometry : VolumeGrid or SurfaceMesh
         Of the recording.
     labels
         What spaces are called; by default their names.
     on : "slices" or "surface"
     significant : bool array of shape (n_voxels,)
-        Other voxels are not drawn; such as ``result.voxels["q"] < 0.05``.
+        Other voxels are not drawn; such as ``result.voxels["q"] < 0.05``, of a searchlight its ``difference_q``.
     limit, top
         Difference of the full hue, and r from which it is fully dense; by default the largest difference of the map and
         half of its largest r.

@@ -1,7 +1,7 @@
 """A whole study from one file: its schema, its stages, and what is stale."""
 
 from affectome.study._brain import Brain
-from affectome.study._brain_run import BrainResult, compare_brain, encode_brain, search_brain
+from affectome.study._brain_run import BrainResult, compare_brain, encode_brain, reliability_brain, search_brain
 from affectome.study._brain_searchlight import Searching
 from affectome.study._engine import Stage, StageRecord, StageState
 from affectome.study._init import init_study, study_json_schema
@@ -31,6 +31,7 @@ __all__ = [
     "interpret_spaces",
     "read_study",
     "recording_sources",
+    "reliability_brain",
     "run_study",
     "search_brain",
     "study_json_schema",

@@ -38,6 +38,7 @@ class Brain:
     Parameters
     ----------
     spaces : mapping from name to path
+        Only how reliable recordings are can be asked without any.
     recordings : mapping from person to RecordingSource
     out
         Results folder.
@@ -98,8 +99,6 @@ class Brain:
     made_here: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        if not self.spaces:
-            raise InputError("there is no space to predict from", remedy="name at least one")
         if not self.recordings:
             raise InputError("there is no recording", remedy="name at least one")
         for name in (*self.spaces, *self.controls, *self.recordings):
@@ -205,7 +204,7 @@ class Person:
     def __init__(self, asked: Brain, subject: str) -> None:
         self.asked, self.subject = asked, subject
         self.spaces, self.controls = shared_spaces(asked)
-        self.recording = _prepared(asked, subject, list(next(iter(self.spaces.values())).index))
+        self.recording = _prepared(asked, subject, self._ids)
 
     def encode(self, space: str, progress: Any) -> Encoding:
         """Predict every voxel from a space."""
@@ -225,12 +224,19 @@ class Person:
             return self.recording, 1
         n_averaged = int(self.recording.trials["n_averaged"].median())
         alone = replace(self.asked, average_repeats=False)
-        return _prepared(alone, self.subject, list(next(iter(self.spaces.values())).index)), n_averaged
+        return _prepared(alone, self.subject, self._ids), n_averaged
+
+    @property
+    def _ids(self) -> list[str] | None:
+        """Stimuli that all spaces have; None without spaces."""
+        return list(next(iter(self.spaces.values())).index) if self.spaces else None
 
 
 def shared_spaces(asked: Brain) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:
     """Spaces and controls over the stimuli they share, so that all are held against the same trials."""
     named = {**asked.spaces, **asked.controls}
+    if not named:
+        return {}, {}
     together = align(*map(read_space, named.values()), how="intersect", names=[str(path) for path in named.values()])
     unknown = [i for i in asked.excluded if i not in set(together.ids)]
     if unknown:
@@ -245,13 +251,16 @@ def shared_spaces(asked: Brain) -> tuple[dict[str, pd.DataFrame], dict[str, pd.D
     return {name: frames[name] for name in asked.spaces}, {name: frames[name] for name in asked.controls}
 
 
-def _prepared(asked: Brain, subject: str, ids: list[str]) -> Recording:
-    """Read, standardise by run, match to the stimuli, average, name the regions: in this order."""
+def _prepared(asked: Brain, subject: str, ids: list[str] | None) -> Recording:
+    """Read, standardise by run, match to the stimuli (None: all that were shown), average, name the regions."""
     from affectome.neural import average_repeats, group_regions, match_stimuli, read_regions, standardise_runs
 
     recording = replace(asked.recordings[subject].read(), subject=subject)
     recording = standardise_runs(recording, method=asked.standardise)
-    recording, found = match_stimuli(recording, ids, labels=read_labels(asked.labels))
+    labels = read_labels(asked.labels)
+    shown = list(dict.fromkeys(labels.values() if labels else recording.trials["stimulus"].astype(str)))
+    stimuli = [one for one in shown if one not in asked.excluded] if ids is None else ids
+    recording, found = match_stimuli(recording, stimuli, labels=labels)
     logger.info(
         "%s: %d trials show a stimulus of the spaces (labels matched by %s), %d do not.",
         subject, found.n_matched, found.rule, found.n_unmatched,

@@ -17,11 +17,13 @@ logger = logging.getLogger(__name__)
 __all__ = ["check_asked", "said_once", "warn_of_grid_edges"]
 
 
-def check_asked(asked: Brain) -> None:
+def check_asked(asked: Brain, *, of_spaces: bool = True) -> None:
     """Refuse at once what no recording can mend: options, spaces, ids to leave out, labels, groups of regions."""
     from affectome.neural import read_region_groups
     from affectome.neural.encoding._solvers import BACKENDS, check_alphas
 
+    if of_spaces and not asked.spaces:
+        raise InputError("there is no space to predict from", remedy="name at least one")
     if asked.backend not in BACKENDS:
         raise InputError(f"the backend '{asked.backend}' is not known", remedy=f"choose {', '.join(BACKENDS)}")
     if asked.alphas is not None:
@@ -52,11 +54,12 @@ def said_once() -> Iterator[None]:
     from affectome.neural.encoding._encode import EDGES
     from affectome.neural.encoding._encode import logger as encodings
 
-    said: set[str] = set()
+    said: set[tuple[int, str]] = set()
 
     def of_recordings(record: logging.LogRecord) -> bool:
-        new = record.getMessage() not in said
-        said.add(record.getMessage())
+        key = (record.levelno, record.getMessage())
+        new = key not in said or record.name.endswith("._chunks")  # what is resumed is told of every walk
+        said.add(key)
         return new
 
     def of_encodings(record: logging.LogRecord) -> bool:
@@ -64,9 +67,10 @@ def said_once() -> Iterator[None]:
             record.levelno, record.levelname = logging.INFO, logging.getLevelName(logging.INFO)
         return True
 
-    rooms = tuple(f"{affectome.neural.__name__}.{room}." for room in ("recordings", "rois"))
+    rooms = tuple(f"{affectome.neural.__name__}.{room}." for room in ("recordings", "rois", "searchlight"))
     readers = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict) if name.startswith(rooms)]
-    readers.append(stages)  # a person whose stage fails in a process is tried again in this one
+    # A person whose stage fails in a process is tried again in this one, and one may be read for several stages.
+    readers += [stages, logging.getLogger(Brain.__module__)]
     encodings.addFilter(of_encodings)
     for reader in readers:
         reader.addFilter(of_recordings)

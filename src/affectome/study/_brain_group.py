@@ -25,9 +25,16 @@ logger = logging.getLogger(__name__)
 __all__ = ["across_stage", "average_stage", "group_stage", "view_stage"]
 
 
-def group_stage(reading: BrainReading, what: str = "Held-out r") -> Stage:
-    """Regions over people, and spaces against each other; `what` is the score, as figures call it."""
-    asked, folder = reading.asked, folder_of(reading, GROUP)
+def group_stage(
+    reading: BrainReading, what: str = "Held-out r", *, beyond_controls: bool = False, ceiling: str | None = None
+) -> Stage:
+    """Regions over people, and spaces against each other.
+
+    `what` is the score, as figures call it. With `beyond_controls` it is the partial one of the same tables. `ceiling`
+    is the file of an earlier stage that holds how well people agree: ``region``, ``lower``, ``upper``.
+    """
+    asked, parts = reading.asked, ("beyond_controls",) if beyond_controls else ()
+    folder = folder_of(reading, GROUP, *parts)
     people, several = list(asked.recordings), len(asked.spaces) > 1
     reads = [folder_of(reading, who, space, "regions.csv") for who in people for space in asked.spaces]
     tests_of = [folder_of(reading, who, "between", "tests.csv") for who in people] if several else []
@@ -38,26 +45,54 @@ def group_stage(reading: BrainReading, what: str = "Held-out r") -> Stage:
 
         scores = read_tables(reading, reads)
         tests = read_tables(reading, tests_of) if several else None
+        if beyond_controls:
+            scores, tests = _partial(scores), None if tests is None else _partial(tests)
         if scores.empty:
             logger.warning("The recordings have no regions, so that nothing is said of regions over people.")
             return Written({"scores": scores}, {}, {"n_people": len(people), "regions": [], "comparisons": []})
         found = compare_group(
             scores, reference=asked.first, tests=tests, level=asked.level, seed=asked.seed_of("group")
         )
-        of_first = found.regions[found.regions["space"] == asked.first]
+        bracket = None if ceiling is None else _bracket(reading, ceiling)
+        regions = found.regions if bracket is None else _shares_of(bracket, found.regions)
+        of_first = regions[regions["space"] == asked.first]
+        drawn = None if bracket is None else bracket.rename(columns={"lower": "low", "upper": "high"})
+        bars = plot_region_bars(scores, found, ylabel=what, ceiling=drawn, stars=None if several else "")
         return Written(
-            {"scores": scores, "regions": found.regions, "comparisons": found.comparisons},
-            {"regions": plot_region_bars(scores, found, ylabel=what, stars=None if several else "")},
+            {"scores": scores, "regions": regions, "comparisons": found.comparisons},
+            {"regions": bars},
             {"n_people": len(people), "reference": asked.first, "correction": found.correction,
-             "best_regions": leading_regions(of_first, "mean"), "regions": found.regions.to_dict("records"),
-             "comparisons": found.comparisons.to_dict("records")},
+             "best_regions": leading_regions(of_first, "mean"), "regions": regions.to_dict("records"),
+             "comparisons": found.comparisons.to_dict("records"),
+             **({"controls": list(asked.controls)} if beyond_controls else {})},
         )  # fmt: skip
 
     return written_stage(
-        "group", asked.out, folder, run, tables=("scores",),
+        "/".join(("group", *parts)), asked.out, folder, run, tables=("scores",),
         parameters={"reference": asked.first, "level": asked.level, "seed": asked.seed, "people": people},
-        reads=[*reads, *tests_of], version=2,
+        reads=[*reads, *tests_of, *([] if ceiling is None else [ceiling])], version=2,
     )  # fmt: skip
+
+
+def _partial(table: pd.DataFrame) -> pd.DataFrame:
+    """Scores, or differences, with the controls held constant under the names of those without; no p where none is."""
+    kept = table[[name for name in ("subject", "region", "space", "reference", "n_voxels") if name in table]]
+    beyond = table[[name for name in table if str(name).startswith("partial_")]]
+    return kept.join(beyond.rename(columns=lambda name: name.removeprefix("partial_")))
+
+
+def _bracket(reading: BrainReading, ceiling: str) -> pd.DataFrame | None:
+    """How well people agree, by region; None where they could not be compared."""
+    table = read_tables(reading, [ceiling]).set_index("region")[["lower", "upper"]]
+    return None if table.empty else table
+
+
+def _shares_of(bracket: pd.DataFrame, regions: pd.DataFrame) -> pd.DataFrame:
+    """Mean scores as shares of both ends, where these are above 0; they are not clipped."""
+    known = bracket.where(bracket > 0).reindex(regions["region"])
+    shares = {f"share_of_{end}": regions["mean"].to_numpy() / known[end].to_numpy() for end in ("lower", "upper")}
+    return regions.assign(ceiling_lower=bracket["lower"].reindex(regions["region"]).to_numpy(),
+                          ceiling_upper=bracket["upper"].reindex(regions["region"]).to_numpy(), **shares)  # fmt: skip
 
 
 def average_stage(reading: BrainReading, space: str, what: str = "held-out r") -> Stage:

@@ -16,11 +16,14 @@ from affectome._progress import Progress
 from affectome.errors import AffectomeError, InputError
 from affectome.study._brain import Brain, BrainReading
 from affectome.study._brain_checks import check_asked, said_once, warn_of_grid_edges
+from affectome.study._brain_reliability import with_factors
 from affectome.study._brain_searchlight import Searching
 from affectome.study._brain_stages import (
     encoding_stages,
     group_stages,
     partition_stages,
+    reliability_stages,
+    reliable_group_stages,
     searched_group_stages,
     searching_stages,
 )
@@ -28,7 +31,7 @@ from affectome.study._engine import Stage, StageRecord, locked
 from affectome.study._io import settings_of
 from affectome.study._parts import Done, finish, in_processes, unseen
 
-__all__ = ["BrainResult", "compare_brain", "encode_brain", "search_brain"]
+__all__ = ["BrainResult", "compare_brain", "encode_brain", "reliability_brain", "search_brain"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +43,7 @@ class BrainResult:
     results : Path
         The folder with everything in it.
     summary : dict
-        What each stage found, by its name; ``encoding.json`` or ``comparison.json`` in the folder holds it too.
+        What each stage found, by its name; a JSON file in the folder, such as ``encoding.json``, holds it too.
     records : tuple of StageRecord
         One per stage that ran or was up to date.
     failed : dict from stage to AffectomeError
@@ -117,6 +120,26 @@ def search_brain(
     return _run(asked, "searchlight", of_person, of_all, None, progress or unseen, how.parameters())
 
 
+def reliability_brain(
+    asked: Brain, how: Searching | None = None, *, progress: Callable[[str, str], Progress] | None = None
+) -> BrainResult:
+    """How reliable the geometry of every place is: in the halves of a person's runs, and over people.
+
+    Parameters
+    ----------
+    asked : Brain
+        Spaces, where there are any, only say which stimuli are looked at.
+    how : Searching
+        Of it the radius and unit, ``brain_metric`` and ``within_run`` (of agreement over people).
+    progress
+        See :func:`encode_brain`, whose result and faults are these.
+    """
+    how = how or Searching()
+    with_factors(how)  # refuses what has no ceiling before anything is read
+    of_person, of_all = partial(reliability_stages, how=how), partial(reliable_group_stages, how=how)
+    return _run(asked, "reliability", of_person, of_all, 1, progress or unseen, how.of_patterns())
+
+
 def _run(
     asked: Brain,
     kind: str,
@@ -126,7 +149,7 @@ def _run(
     progress: Callable[[str, str], Progress],
     further: Mapping[str, Any] = MappingProxyType({}),
 ) -> BrainResult:
-    check_asked(asked)
+    check_asked(asked, of_spaces=kind != "reliability")
     with locked(make_folder(asked.out)), said_once():
         if n_jobs is not None:
             _side_by_side(asked, of_person, min(n_jobs, os.cpu_count() or 1), progress)

@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from affectome._progress import Progress
+from affectome._tables import cut_short
 from affectome.errors import InputError
-from affectome.study._brain import BrainReading, Person
+from affectome.study._brain import Brain, BrainReading, Person
 from affectome.study._brain_maps import SIGNIFICANT, MapFolder, brain_figure
 from affectome.study._brain_paths import folder_of, leading_regions
 from affectome.study._engine import Stage
+from affectome.study._searched import (
+    difference_table,
+    facts_of,
+    on_voxels,
+    regression_table,
+    write_difference_maps,
+    write_space_maps,
+)
 from affectome.study._written import Written, written_stage
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from affectome.neural.searchlight import Neighbourhoods, Searchlight
+    from affectome.neural import SurfaceMesh, VolumeGrid
+    from affectome.neural.searchlight import CentreProfile, Neighbourhoods, Searchlight
 
-__all__ = ["Searching", "region_rsa_stage", "searchlight_stage"]
+logger = logging.getLogger(__name__)
+
+__all__ = ["Searching", "person_regions", "region_rsa_stage", "searched_centres", "searchlight_stage"]
+
+ModelMetric = Literal["correlation", "cosine", "dot", "euclidean", "sqeuclidean"]
 
 
 @dataclass(frozen=True)
@@ -34,13 +49,17 @@ class Searching:
     ----------
     radius, unit
         Of spheres, or in mm of discs on a surface.
-    statistic, metric, brain_metric, within_run, units
+    statistic, brain_metric, within_run, units
         Of the comparison.
+    metric
+        Of stimuli in every space and control, or by their names; those not named have ``"correlation"``.
     test
         Permutations in closed form, or drawn within runs.
     intervals
-        Whether scores get intervals, and spaces are held against the reference; without, a pass takes half the time
-        or less.
+        Whether scores of centres get intervals, and spaces are held against the reference; without, a pass takes half
+        the time or less, and nothing is tested beyond controls.
+    backend
+        ``"numpy"``, or torch on a GPU (``"torch_cuda"``) or the processor; equal to rounding.
     n_jobs
         Processes; they change nothing.
     """
@@ -48,12 +67,13 @@ class Searching:
     radius: float = 3.0
     unit: Literal["voxel", "mm"] = "voxel"
     statistic: Literal["pearson", "spearman"] = "pearson"
-    metric: Literal["correlation", "cosine", "dot", "euclidean", "sqeuclidean"] = "correlation"
+    metric: ModelMetric | Mapping[str, ModelMetric] = "correlation"
     brain_metric: Literal["correlation", "cosine", "euclidean", "sqeuclidean"] = "correlation"
     within_run: Literal["exclude", "include"] = "exclude"
     units: Literal["stimulus", "run"] = "stimulus"
     test: Literal["closed", "drawn"] = "closed"
     intervals: bool = True
+    backend: Literal["numpy", "torch", "torch_cuda"] = "numpy"
     n_jobs: int = 1
 
     def __post_init__(self) -> None:
@@ -62,7 +82,25 @@ class Searching:
 
     def parameters(self) -> dict[str, Any]:
         """What decides a result."""
-        return {name: value for name, value in asdict(self).items() if name != "n_jobs"}
+        return {name: value for name, value in asdict(self).items() if name not in ("backend", "n_jobs")}
+
+    def of_patterns(self) -> dict[str, Any]:
+        """What of it decides a result that no space has a part in."""
+        kept = ("radius", "unit", "brain_metric", "within_run")
+        return {name: value for name, value in self.parameters().items() if name in kept}
+
+    def metrics(self, asked: Brain) -> dict[str, ModelMetric]:
+        """Of every space and control."""
+        named = [*asked.spaces, *asked.controls]
+        if isinstance(self.metric, str):
+            return dict.fromkeys(named, self.metric)
+        unknown = [name for name in self.metric if name not in named]
+        if unknown:
+            raise InputError(
+                f"a metric is given for '{unknown[0]}', which is no space and no control",
+                remedy=f"choose among {cut_short(named)}",
+            )
+        return {name: self.metric.get(name, "correlation") for name in named}
 
 
 def searchlight_stage(reading: BrainReading, subject: str, how: Searching) -> Stage:
@@ -72,36 +110,45 @@ def searchlight_stage(reading: BrainReading, subject: str, how: Searching) -> St
     chunks = f"{folder}/.chunks"
 
     def run(progress: Progress) -> Written:
-        from affectome.neural import centre_pair
-        from affectome.plotting import plot_voxel_scatter
-
         person = reading.person(subject)
-        found = _compared(person, how, _centres(person, how), intervals=how.intervals, chunks=chunks, progress=progress)
-        tables, figures, maps = {}, {}, MapFolder(asked.out, folder, person.recording)
-        for space in asked.spaces:
-            values = _of_space(found, space, person.recording.n_voxels)
-            tables[f"{space}/voxels"] = pd.DataFrame(values).rename_axis("voxel")
-            _write_maps(maps, values, space, found, how)
-            figures[f"r_{space}"] = _figure(person, values["r"], values["q"], f"{how.statistic} r", space)
-        for k, (_, other) in enumerate(found.pairs):
-            values = _of_pair(found, k, person.recording.n_voxels)
-            _write_difference(maps, values, asked.first, other)
-            title = f"{asked.first} minus {other}"
-            figures[f"difference_{other}"] = _figure(
-                person, values["difference"], values["q"], "Difference of r", title, diverging=True
+        place = person.recording.geometry
+        if place is None:
+            raise InputError(
+                "its voxels have no place", source=person.recording.source, remedy="give coordinates, or regions alone"
             )
-            figures[f"scatter_{other}"] = plot_voxel_scatter(centre_pair(found, asked.first, other), title=subject)
+        around = searched_centres(place, how)
+        found = _compared(person, how, around, intervals=how.intervals, chunks=chunks, progress=progress)
+        n_voxels = person.recording.n_voxels
+        maps = MapFolder(asked.out, folder, person.recording)
+        tables = {f"{space}/voxels": on_voxels(found, space, n_voxels) for space in found.spaces}
+        for space in found.spaces:
+            write_space_maps(maps, found, space, n_voxels)
+        for pair in range(len(found.pairs)):
+            write_difference_maps(maps, found, pair, n_voxels)
+        if found.pairs:
+            tables["between/voxels"] = difference_table(found)
+        together = regression_table(found)
+        if together is not None:
+            tables["regression/voxels"] = together
+        figures = _maps_of_spaces(person, found, how) | _maps_of_pairs(person, found)
+        peak = _peak(person, found, how)
+        if peak is not None:
+            tables |= {"profile/stimuli": peak.carried.rename_axis("stimulus").to_frame("carried")}
+            tables |= {"profile/pairs": peak.pairs, "profile/scores": peak.scores}
+            figures["profile"] = _profile_figure(peak, subject, asked.first)
         shutil.rmtree(asked.out / chunks, ignore_errors=True)  # what is in them is in the maps now
-        return Written(tables, figures, _facts(found, how), maps.files)
+        return Written(tables, figures, facts_of(found), maps.files)
 
+    named = [f"{space}/voxels" for space in (*asked.spaces, *asked.controls)]
     return written_stage(
-        f"searchlight/{subject}", asked.out, folder, run, tables=[f"{space}/voxels" for space in asked.spaces],
+        f"searchlight/{subject}", asked.out, folder, run,
+        tables=[*named, "between/voxels"] if others else named,
         figures=[
             *(f"r_{space}" for space in asked.spaces),
             *(f"{kind}_{other}" for other in others for kind in ("difference", "scatter")),
         ],
         parameters=_parameters(reading, how), files=asked.files(subject, *asked.spaces, *asked.controls),
-        reads=asked.reads(*asked.spaces, *asked.controls),
+        reads=asked.reads(*asked.spaces, *asked.controls), version=2,
     )  # fmt: skip
 
 
@@ -110,33 +157,47 @@ def region_rsa_stage(reading: BrainReading, subject: str, how: Searching) -> Sta
     asked, folder = reading.asked, folder_of(reading, subject)
 
     def run(progress: Progress) -> Written:
-        from affectome.neural.searchlight import parcel_neighbourhoods
-
         person = reading.person(subject)
-        if not person.recording.rois:
-            return Written(_without_regions(asked.spaces), {}, {"reference": asked.first, "best_regions": []})
-        around = parcel_neighbourhoods(person.recording.rois)
+        around = person_regions(person)
+        if around is None:
+            empty = _without_regions([*asked.spaces, *asked.controls])
+            return Written(empty, {}, {"reference": asked.first, "best_regions": []})
         found = _compared(person, how, around, intervals=True, chunks=None, progress=progress)
         scores = found.table().rename(columns={"parcel": "region"})
         tables = {
-            f"{space}/regions": scores[scores["space"] == space].assign(subject=subject) for space in asked.spaces
+            f"{space}/regions": scores[scores["space"] == space].assign(subject=subject) for space in found.spaces
         }
         if found.pairs:
-            tests = found.difference_table().rename(columns={"parcel": "region", "second": "space"})
-            tables["between/tests"] = tests.drop(columns="first").assign(subject=subject, reference=asked.first)
+            tables["between/tests"] = difference_table(found).assign(subject=subject)
+        together = regression_table(found)
+        if together is not None:
+            tables["regression/regions"] = together.assign(subject=subject)
         best = leading_regions(tables[f"{asked.first}/regions"], "r")
         return Written(tables, {}, {"reference": asked.first, "best_regions": best})
 
-    named = [f"{space}/regions" for space in asked.spaces]
+    named = [f"{space}/regions" for space in (*asked.spaces, *asked.controls)]
     return written_stage(
         f"regions/{subject}", asked.out, folder, run,
         tables=[*named, "between/tests"] if len(asked.spaces) > 1 else named,
         parameters=_parameters(reading, how), files=asked.files(subject, *asked.spaces, *asked.controls),
-        reads=asked.reads(*asked.spaces, *asked.controls),
+        reads=asked.reads(*asked.spaces, *asked.controls), version=2,
     )  # fmt: skip
 
 
-def _without_regions(spaces: Iterable[str]) -> dict[str, pd.DataFrame]:
+def person_regions(person: Person) -> Neighbourhoods | None:
+    """The regions with enough voxels; None, and a sentence, where there is none."""
+    from affectome.neural.searchlight import parcel_neighbourhoods
+
+    if not person.recording.rois:
+        return None
+    try:
+        return parcel_neighbourhoods(person.recording.rois)
+    except InputError as error:
+        logger.warning("%s: nothing is said of regions: %s", person.subject, error)
+        return None
+
+
+def _without_regions(spaces: Sequence[str]) -> dict[str, pd.DataFrame]:
     scores = pd.DataFrame(columns=["region", "space", "n_voxels", "r", "p", "q", "low", "high", "subject"])
     tests = pd.DataFrame(columns=["region", "space", "difference", "low", "high", "p", "q", "subject", "reference"])
     return {"between/tests": tests, **{f"{space}/regions": scores for space in spaces}}
@@ -144,18 +205,21 @@ def _without_regions(spaces: Iterable[str]) -> dict[str, pd.DataFrame]:
 
 def _parameters(reading: BrainReading, how: Searching) -> dict[str, Any]:
     asked = reading.asked
-    return {**asked.parameters(), **how.parameters(), "reference": asked.first, "spaces": list(asked.spaces)}
+    return {
+        **asked.parameters(),
+        **how.parameters(),
+        "metric": how.metrics(asked),
+        "reference": asked.first,
+        "spaces": list(asked.spaces),
+        "controls": list(asked.controls),
+    }
 
 
-def _centres(person: Person, how: Searching) -> Neighbourhoods:
+def searched_centres(place: VolumeGrid | SurfaceMesh, how: Searching) -> Neighbourhoods:
+    """Spheres, or discs on a surface."""
     from affectome.neural import SurfaceMesh
     from affectome.neural.searchlight import disc_neighbourhoods, sphere_neighbourhoods
 
-    place = person.recording.geometry
-    if place is None:
-        raise InputError(
-            "its voxels have no place", source=person.recording.source, remedy="give coordinates, or regions alone"
-        )
     if isinstance(place, SurfaceMesh):
         return disc_neighbourhoods(place, how.radius)
     return sphere_neighbourhoods(place, how.radius, unit=how.unit)
@@ -166,84 +230,84 @@ def _compared(
 ) -> Searchlight:
     from affectome.neural.searchlight import searchlight
 
-    asked = person.asked
+    asked, controls = person.asked, tuple(person.controls)
     others = [space for space in asked.spaces if space != asked.first and intervals]
-    return searchlight(
-        person.recording, person.spaces, around, metric=how.metric, statistic=how.statistic,
-        brain_metric=how.brain_metric, within_run=how.within_run, units=how.units, test=how.test,
-        n_permutations=asked.n_permutations, permute_within=asked.within,
-        differences=[(asked.first, other) for other in others], intervals=intervals, level=asked.level,
+    tested = controls if intervals and how.statistic == "pearson" else ()
+    found = searchlight(
+        person.recording, {**person.spaces, **person.controls}, around, metric=how.metrics(asked),
+        statistic=how.statistic, brain_metric=how.brain_metric, within_run=how.within_run, units=how.units,
+        test=how.test, n_permutations=asked.n_permutations, permute_within=asked.within,
+        differences=[(asked.first, other) for other in others], intervals=intervals, controls=tested, level=asked.level,
         seed=asked.seed_of("searchlight", person.subject), n_jobs=how.n_jobs, memory_gb=asked.memory_gb,
-        resume=None if chunks is None else asked.out / chunks, progress=progress,
+        backend=how.backend, resume=None if chunks is None else asked.out / chunks, progress=progress,
+    )  # fmt: skip
+    return _beyond(found, controls) if controls and not tested else found
+
+
+def _beyond(found: Searchlight, controls: tuple[str, ...]) -> Searchlight:
+    """With partial correlations, which have no interval here."""
+    partial = found.partial(controls)
+    return replace(found, controls=controls, partial_r=partial.reindex(columns=list(found.spaces)).to_numpy(np.float64))
+
+
+def _maps_of_spaces(person: Person, found: Searchlight, how: Searching) -> dict[str, Figure]:
+    figures, name = {}, f"{how.statistic.capitalize()} r"
+    for space in person.spaces:
+        values = on_voxels(found, space, person.recording.n_voxels)
+        figures[f"r_{space}"] = _map(person, values["r"], values["q"], name, space)
+        if "partial_r" in values:
+            title = f"{space} beyond {', '.join(found.controls)}"
+            figures[f"partial_{space}"] = _map(
+                person, values["partial_r"], values.get("partial_q"), f"{name}, controls held constant", title
+            )
+    return figures
+
+
+def _map(person: Person, values: pd.Series[float], q: pd.Series[float] | None, label: str, what: str) -> Figure:
+    significant = None if q is None else (q < SIGNIFICANT).to_numpy()
+    return brain_figure(
+        values.to_numpy(), person.recording.geometry, label, significant, title=f"{person.subject}: {what}"
+    )
+
+
+def _maps_of_pairs(person: Person, found: Searchlight) -> dict[str, Figure]:
+    """Where the reference is better than another space, and both centre by centre."""
+    from affectome.neural import SurfaceMesh, centre_pair
+    from affectome.plotting import plot_difference_map, plot_voxel_scatter
+
+    figures: dict[str, Figure] = {}
+    place, n_voxels = person.recording.geometry, person.recording.n_voxels
+    assert place is not None  # else there would be no centres
+    on: Literal["surface", "slices"] = "surface" if isinstance(place, SurfaceMesh) else "slices"
+    for k, (first, other) in enumerate(found.pairs):
+        assert found.difference_q is not None  # of pairs
+        pair = centre_pair(found, first, other, n_voxels=n_voxels)
+        sure = found.on_voxels(found.difference_q[:, k], n_voxels) < SIGNIFICANT
+        title = f"{person.subject}: {first} minus {other}, where they differ (FDR .05)"
+        figures[f"difference_{other}"] = plot_difference_map(pair, place, on=on, significant=sure, title=title)
+        figures[f"scatter_{other}"] = plot_voxel_scatter(pair, title=person.subject)
+    return figures
+
+
+def _peak(person: Person, found: Searchlight, how: Searching) -> CentreProfile | None:
+    """What is in the centre with the largest r of the reference; None where no r is defined."""
+    from affectome.neural import centre_profile, patterns
+
+    r = found.r[:, found.of_space(person.asked.first)]
+    if not np.isfinite(r).any():
+        return None
+    runs: Literal["keep", "ignore"] = "keep" if how.within_run == "exclude" else "ignore"
+    given = patterns(person.recording, next(iter(person.spaces.values())).index, runs=runs)
+    named = {**person.spaces, **person.controls}
+    around = found.neighbourhoods[int(np.nanargmax(r))]
+    return centre_profile(
+        given, named, around, metric=how.metrics(person.asked), brain_metric=how.brain_metric,
+        within_run=how.within_run, level=person.asked.level,
     )  # fmt: skip
 
 
-def _of_space(found: Searchlight, space: str, n_voxels: int) -> dict[str, Any]:
-    """r, p and q of a space, laid out on the voxels."""
-    column = found.of_space(space)
-    known = {"r": found.r, "p": found.p, "q": found.q, "low": found.low, "high": found.high, "pfamily": found.p_family}
-    return {name: found.on_voxels(values[:, column], n_voxels) for name, values in known.items() if values is not None}
+def _profile_figure(peak: CentreProfile, subject: str, reference: str) -> Figure:
+    from affectome.plotting import plot_centre_profile
 
-
-def _of_pair(found: Searchlight, pair: int, n_voxels: int) -> dict[str, Any]:
-    known = {"difference": found.difference, "q": found.difference_q}
-    return {name: found.on_voxels(values[:, pair], n_voxels) for name, values in known.items() if values is not None}
-
-
-def _write_maps(maps: MapFolder, values: dict[str, Any], space: str, found: Searchlight, how: Searching) -> None:
-    told = {
-        "r": f"{how.statistic.capitalize()} correlation of similarities of patterns around the voxel and in the space.",
-        "p": "One-sided p of r.",
-        "q": "Benjamini-Hochberg q of p over all centres.",
-        "pfamily": "p of r against the largest r over centres (family-wise).",
-    }
-    for name, description in told.items():
-        if name in values:
-            facts = {"Null": found.null} if name != "r" else {}
-            maps.write(name, values[name], description, space=space, facts=facts)
-
-
-def _write_difference(maps: MapFolder, values: dict[str, Any], first: str, other: str) -> None:
-    pair, facts = f"{first} minus {other}", {"Null": "Both spaces are equally related to the patterns there."}
-    maps.write("difference", values["difference"], "r of the first minus r of the second space.", space=pair)
-    maps.write(
-        "q", values["q"], "Benjamini-Hochberg q over centres, two-sided, by the jackknife over stimuli.",
-        space=pair, facts=facts,
-    )  # fmt: skip
-
-
-def _figure(person: Person, values: Any, q: Any, label: str, what: str, *, diverging: bool = False) -> Figure:
-    title = f"{person.subject}: {what}"
-    return brain_figure(values, person.recording.geometry, label, q < SIGNIFICANT, title=title, diverging=diverging)
-
-
-def _facts(found: Searchlight, how: Searching) -> dict[str, Any]:
-    """What the summary says of every space, and of every pair."""
-    assert found.q is not None  # asked for
-    defined = np.isfinite(found.r)
-    spaces = {
-        name: {
-            "n_significant": int((found.q[:, k] < SIGNIFICANT).sum()),
-            "median_r": float(np.median(found.r[defined[:, k], k])) if defined[:, k].any() else np.nan,
-            "largest_r": float(np.max(found.r[defined[:, k], k])) if defined[:, k].any() else np.nan,
-        }
-        for k, name in enumerate(found.spaces)
-    }
-    pairs = {}
-    if found.difference is not None and found.difference_q is not None:
-        for k, (_, other) in enumerate(found.pairs):
-            sure = found.difference_q[:, k] < SIGNIFICANT
-            pairs[other] = {
-                "n_above": int((sure & (found.difference[:, k] > 0)).sum()),
-                "n_below": int((sure & (found.difference[:, k] < 0)).sum()),
-            }
-    return {
-        "n_centres": len(found.r),
-        "n_stimuli": found.n_stimuli,
-        "n_pairs": found.n_pairs,
-        "median_voxels": float(np.median(found.neighbourhoods.sizes)),
-        "statistic": how.statistic,
-        "null": found.null,
-        "spaces": spaces,
-        "against": pairs,
-    }
+    title = f"{subject}: the centre with the largest r of {reference}\n(too high, for it was chosen by it)"
+    return plot_centre_profile(peak, title=title)

@@ -9,11 +9,21 @@ from affectome.study._brain import BrainReading
 from affectome.study._brain_components import consistency_stage, weights_stage
 from affectome.study._brain_group import across_stage, average_stage, group_stage, view_stage
 from affectome.study._brain_partition import beyond_controls_stage, partition_stage
+from affectome.study._brain_paths import folder_of
 from affectome.study._brain_person import between_stage, ceiling_stage, encoding_stage
+from affectome.study._brain_reliability import CEILING, halves_stage, people_centres_stage, people_regions_stage
 from affectome.study._brain_searchlight import Searching, region_rsa_stage, searchlight_stage
 from affectome.study._engine import Stage
 
-__all__ = ["encoding_stages", "group_stages", "partition_stages", "searched_group_stages", "searching_stages"]
+__all__ = [
+    "encoding_stages",
+    "group_stages",
+    "partition_stages",
+    "reliability_stages",
+    "reliable_group_stages",
+    "searched_group_stages",
+    "searching_stages",
+]
 
 
 def encoding_stages(reading: BrainReading, subject: str) -> list[Stage]:
@@ -56,8 +66,24 @@ def searched_group_stages(reading: BrainReading, *, how: Searching) -> list[Stag
     if len(asked.recordings) < 2:
         stages = [view_stage(reading, who, space, what) for who in asked.recordings for space in asked.spaces]
     else:
-        stages = [group_stage(reading, what), *(average_stage(reading, space, what) for space in asked.spaces)]
+        ceiling = folder_of(reading, *CEILING)
+        stages = [people_regions_stage(reading, how), group_stage(reading, what, ceiling=ceiling)]
+        if asked.controls:
+            stages.append(group_stage(reading, f"{what}, controls held constant", beyond_controls=True))
+        stages += [average_stage(reading, space, what) for space in asked.spaces]
     return _of_kind("rsa", stages)
+
+
+def reliability_stages(reading: BrainReading, subject: str, *, how: Searching) -> list[Stage]:
+    """The halves of one person's runs."""
+    return _of_kind("reliability", [halves_stage(reading, subject, how)])
+
+
+def reliable_group_stages(reading: BrainReading, *, how: Searching) -> list[Stage]:
+    """How well people agree, where there are several."""
+    if len(reading.asked.recordings) < 2:
+        return []
+    return _of_kind("reliability", [people_regions_stage(reading, how), people_centres_stage(reading, how)])
 
 
 def _of_kind(kind: str, stages: Sequence[Stage]) -> list[Stage]:

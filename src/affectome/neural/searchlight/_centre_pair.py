@@ -23,7 +23,7 @@ class CentrePair:
         The person, and the names of the spaces.
     statistic : str
         Of the scores.
-    voxels : DataFrame of n_centres rows
+    voxels : DataFrame of n_centres rows, or one per voxel of the recording
         ``r_first``, ``r_second``, ``difference``; NaN where a score is undefined.
     regions : DataFrame, one row ``"all"``
         ``n_voxels`` (centres with both scores), means ``r_first`` and ``r_second``; ``share_above``, of centres whose
@@ -39,7 +39,7 @@ class CentrePair:
     regions: pd.DataFrame
 
 
-def centre_pair(found: Searchlight, first: str, second: str) -> CentrePair:
+def centre_pair(found: Searchlight, first: str, second: str, *, n_voxels: int | None = None) -> CentrePair:
     """Hold the scores of two spaces against each other, centre by centre.
 
     It describes; nothing is tested. Spheres share voxels, so that centres are not independent, and neither the share
@@ -50,6 +50,9 @@ def centre_pair(found: Searchlight, first: str, second: str) -> CentrePair:
     found : Searchlight
     first, second : str
         Two of its spaces.
+    n_voxels
+        Of the recording: scores are laid out on its voxels, for :func:`affectome.plotting.plot_difference_map`, NaN
+        where no centre is. By default a row per centre.
 
     Returns
     -------
@@ -61,6 +64,8 @@ def centre_pair(found: Searchlight, first: str, second: str) -> CentrePair:
         For a space that it does not hold.
     """
     both = [found.r[:, found.of_space(name)] for name in (first, second)]
+    if n_voxels is not None:
+        both = [found.on_voxels(scores, n_voxels) for scores in both]
     voxels = pd.DataFrame({"r_first": both[0], "r_second": both[1], "difference": both[0] - both[1]})
     known = voxels.dropna().to_numpy(np.float64)
     row = {
