@@ -45,6 +45,8 @@ components = 4
 ratings = ["category", "dimension"]
 categories = "category"
 most_common = 4
+analyses = ["components", "correlations", "categories", "maps", "stimuli"]
+comparisons = ["components", "categories", "ratings"]
 permutations = 20
 captions = 40
 """

@@ -27,6 +27,9 @@ components = 3
 n_epochs = 16
 [interpretation]
 ratings = ["category", "dimension"]
+analyses = ["components", "correlations"]
+comparisons = ["rsa"]
+permutations = 19
 """
 
 

@@ -117,6 +117,12 @@ def write_gallery(
 def _picture_files(folder: Path, summary: Mapping[str, Any]) -> dict[str, Path]:
     """Pictures that the page shows, by name, as far as they are there."""
     files = {path.stem: path for path in sorted((folder / "figures").glob("*.png"))}
+    meaning = folder / "interpretation"
+    for name in summary["systems"]:
+        of_system = meaning / name / "figures"
+        files[f"{name}_ratings"], files[f"{name}_map"] = of_system / "correlations.png", of_system / "map.png"
+    of_all = meaning / ("together" if "together" in summary else next(iter(summary["systems"]))) / "figures"
+    files["categories"], files["component_sizes"] = of_all / "categories.png", of_all / "components.png"
     for name in summary.get("brain", {}).get("encode", {}):
         files[f"brain_{name.replace('/', '_')}"] = folder / f"neural/{name}/figures/r.png"
     files["brain_group"] = folder / "neural/group/figures/regions.png"
@@ -131,7 +137,7 @@ def _picture(path: Path) -> Picture:
 
 
 def _captions(folder: Path, system: str) -> list[dict[str, Any]]:
-    path = folder / f"interpretation/{system}_captions.csv"
+    path = folder / f"interpretation/{system}/top_stimuli.csv"
     if not path.is_file():
         return []
     rows = pd.read_csv(path, dtype={"component": str, "id": str, "caption": str}, keep_default_na=False)

@@ -44,7 +44,7 @@ class Results:
 def render_page(results: Results) -> str:
     """The whole page as text; every name and caption is escaped."""
     summary = results.summary
-    top_key = next((key for s in summary["systems"].values() for key in s if key.endswith("_nearest_centroid")), None)
+    classified = _classified(summary)
     return page_template("page.html.j2", number=_number, known=_known, percent=percent, small=_small).render(
         summary=summary,
         provenance=results.provenance,
@@ -55,8 +55,8 @@ def render_page(results: Results) -> str:
         models={name: _model(s["judge"].get("described")) for name, s in summary["systems"].items()},
         captions={name: _by_component(rows) for name, rows in results.captions.items()},
         labels={name: system["label"] for name, system in summary["systems"].items()},
-        top_key=top_key,
-        findings=[*_findings(summary, top_key), *_brain_findings(summary)],
+        classified=classified,
+        findings=[*_findings(summary, classified), *_brain_findings(summary)],
         settings=json.dumps(results.provenance["study"], indent=2, ensure_ascii=False),
         ratings=_ratings_by_component(summary),
         brain_labels=_Labels({name: system["label"] for name, system in summary["systems"].items()}),
@@ -78,13 +78,23 @@ def _by_component(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[s
 
 
 def _ratings_by_component(summary: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The strongest ratings of every component, where components were correlated with ratings."""
     return {
-        name: {row["name"]: row["top_ratings"] for row in system.get("interpretation", {}).get("components", [])}
+        name: system["interpretation"].get("correlations", {}).get("top_ratings", {})
         for name, system in summary["systems"].items()
     }
 
 
-def _findings(summary: Mapping[str, Any], top_key: str | None) -> list[str]:
+def _classified(summary: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """What classifying by category found of each system, where that was done."""
+    return {
+        name: system["interpretation"]["categories"]
+        for name, system in summary["systems"].items()
+        if "categories" in system["interpretation"]
+    }
+
+
+def _findings(summary: Mapping[str, Any], classified: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """The answers in sentences, each with its interval."""
     systems = summary["systems"]
     ranked = sorted(systems.values(), key=lambda s: -s["held_out_accuracy"]["value"])
@@ -101,19 +111,18 @@ def _findings(summary: Mapping[str, Any], top_key: str | None) -> list[str]:
         pairs = sorted(summary["agreement"]["pairs"], key=lambda pair: -pair["value"])
         told = [f"{names[p['first']]} and {names[p['second']]} on {percent(p['value'])}" for p in pairs]
         sentences.append(f"The same odd one is chosen by {', by '.join(told)} of triplets (chance 33.3%).")
-    if top_key is not None:
-        for system in ranked:
-            found = system[top_key]
-            circular = (
-                " Its choices were made from these very categories, so this is circular." if found["circular"] else ""
-            )
-            sentences.append(
-                f"{system['label']}: {percent(found['value'])} of stimuli lie near their own category "
-                f"(among the {found['top']} nearest of {found['n_classes']} centroids, leave-one-out; "
-                f"{percent(found['balanced'])} balanced over categories; "
-                f"always naming the commonest gives {percent(found['prior'])}, "
-                f"permuted labels up to {percent(found['null_high'])}, p = {_small(found['p'])}).{circular}"
-            )
+    for name, of_system in classified.items():
+        found = of_system["centroid"]["all"]
+        circular = (
+            " Its choices were made from these very categories, so this is circular." if of_system["circular"] else ""
+        )
+        sentences.append(
+            f"{systems[name]['label']}: {percent(found['value'])} of stimuli lie near their own category "
+            f"(among the {of_system['top']} nearest of {found['n_classes']} centroids, leave-one-out; "
+            f"{percent(found['balanced'])} balanced over categories; "
+            f"always naming the commonest gives {percent(found['prior'])}, "
+            f"permuted labels up to {percent(found['null_high'])}, p = {_small(found['p'])}).{circular}"
+        )
     return sentences
 
 

@@ -20,6 +20,13 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Positive = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Count = Annotated[int, Field(ge=1, le=100_000)]
+SpaceAnalysis = Literal[
+    "components", "names", "correlations", "types", "prediction", "categories", "maps", "graph", "gradients", "stimuli",
+]  # fmt: skip
+SpaceComparison = Literal[
+    "categories", "clusters", "types", "prediction", "rsa", "choices", "geometry", "ratings", "shares", "profiles",
+    "components",
+]  # fmt: skip
 SpaceMetric = Literal["correlation", "cosine", "dot", "euclidean", "sqeuclidean"]
 
 
@@ -155,11 +162,17 @@ class Interpretation(Table):
     ratings: list[str] = Field(
         default_factory=list, description="Spaces whose columns the components are held against, one family each."
     )
-    categories: str | None = Field(default=None, description="Family whose largest column labels each stimulus.")
-    dimensions: str | None = Field(default=None, description="Family of broad dimensions; by default the other one.")
+    categories: str | None = Field(
+        default=None, description="Family whose largest column labels each stimulus; by default the first."
+    )
+    dimensions: str | None = Field(default=None, description="Family of broad dimensions; by default the second.")
     terms: str | None = Field(default=None, description="Space of free-response terms, for names.")
-    analyses: list[str] = Field(default_factory=list, description="Only these analyses of a space; by default all.")
-    comparisons: list[str] = Field(default_factory=list, description="Only these between spaces; by default all.")
+    analyses: list[SpaceAnalysis] = Field(
+        default_factory=list, description="Only these analyses of a space; by default all."
+    )
+    comparisons: list[SpaceComparison] = Field(
+        default_factory=list, description="Only these between spaces; by default all."
+    )
     reference: str | None = Field(default=None, description="System that the others are held against; the first.")
     judge: str | None = Field(default=None, description="A judge.toml of a chat model that is asked for names too.")
     tau: float = Field(default=0.2, gt=0, lt=1, description="|r| that counts in the threshold rule of types.")
@@ -170,7 +183,7 @@ class Interpretation(Table):
     drop_duplicates: bool = Field(default=True, description="Leave out the repeated clips of the dataset.")
     permutations: Count = Field(default=1000, description="Permutations behind every p.")
     level: float = Field(default=0.95, gt=0, lt=1, description="Coverage the intervals aim at.")
-    perplexity: float = Field(default=30.0, gt=0, description="Of the t-SNE map.")
+    perplexity: float = Field(default=30.0, gt=1, description="Of the t-SNE map.")
     captions: Count = Field(default=5, description="Strongest stimuli shown per component, with a caption each.")
 
 
