@@ -23,6 +23,7 @@ from affectome.cli import (
     _neural,
     _neural_reliability,
     _neural_searchlight,
+    _predict,
     _stimuli,
     _study,
     _triplets,
@@ -55,6 +56,7 @@ app.add_typer(_interpret.group, name="interpret")
 _neural.group.command("reliability")(_neural_reliability.reliability)
 _neural.group.command("searchlight")(_neural_searchlight.searchlight)
 app.add_typer(_neural.group, name="neural")
+app.add_typer(_predict.group, name="predict")
 
 
 def _print_version(asked: bool) -> None:

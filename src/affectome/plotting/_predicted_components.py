@@ -42,6 +42,6 @@ def plot_predicted_components(
         ax.set_ylim(len(table) - 0.4, -0.6)
         ax.tick_params(axis="y", length=0)
         ax.set_xlabel(f"Held-out r, {result.level:.0%} interval ({result.n_stimuli:,} stimuli)")
-        said = f"filled: better than chance (FDR {alpha:g}), {int(shown.sum())} of {len(table)}"
-        ax.set_title(f"{drawable_lines(title or 'Components predicted from features')}\n{said}", fontsize=8)
+        ax.set_title(drawable_lines(title or "Predicted from features")
+                     + f"\nfilled: q < {alpha:g} ({int(shown.sum())} of {len(table)})", fontsize=8)  # fmt: skip
     return figure_of(ax)

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from affectome._fold_sums import Splits
 from affectome._tables import cut_short
 from affectome.errors import InputError
-from affectome.interpretation._ridge import assign_folds
+from affectome.interpretation._ridge import assign_folds, group_codes
 from affectome.prediction._extrapolation import extrapolation_table, leverages, own_leverages
 from affectome.prediction._ridge import ALPHAS, Draws, NestedRidge, band_weightings, check_alphas
 from affectome.spaces import as_space
@@ -27,6 +27,8 @@ __all__ = ["Clip", "PlacedStimuli", "SpacePredictor", "floor_of"]
 logger = logging.getLogger(__name__)
 
 Clip = bool | Literal["auto"]
+
+_LITTLE = 0.01  # a penalty below this share of the least sum of squares shrinks no direction worth the name
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +66,7 @@ class SpacePredictor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: 
     Parameters
     ----------
     alphas : sequence of float
-        The grid of penalties, all above 0. By default powers of ten from 0.01 to 10,000.
+        The grid of penalties, all above 0. By default powers of ten from 0.001 to 10,000.
     cv : int, splitter or iterable of (training, held-out)
         Folds that choose alpha. A number: so many random folds that part no group.
     bands : mapping from band name to features, or None
@@ -121,7 +123,7 @@ class SpacePredictor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: 
         self.clip = clip
         self.random_state = random_state
 
-    def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> SpacePredictor:
+    def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | Mapping[str, object] | None = None) -> SpacePredictor:
         """Choose alpha for every component, and fit.
 
         Parameters
@@ -129,8 +131,9 @@ class SpacePredictor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: 
         X : array or DataFrame of shape (n_stimuli, n_features)
         y : array or DataFrame of shape (n_stimuli, n_components) or (n_stimuli,)
             Row by row with X: ids are not looked at here.
-        groups : array of shape (n_stimuli,), or None
-            Stimuli of one group (copies of a clip) stay on one side of every fold of `cv`.
+        groups : array of shape (n_stimuli,), mapping from id to group, or None
+            Stimuli of one group (copies of a clip) stay on one side of every fold of `cv`. The ids of a
+            mapping are those of X (without any, its rows counted from 0); stimuli it does not name stand alone.
         """
         names = [str(name) for name in y.columns] if isinstance(y, pd.DataFrame) else None
         x, targets = validate_data(
@@ -142,6 +145,9 @@ class SpacePredictor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: 
         grid = check_alphas(self.alphas)
         weightings = band_weightings(self.bands, features)
         floor = floor_of(self.clip, targets)
+        if isinstance(groups, Mapping):
+            ids = [str(name) for name in X.index] if isinstance(X, pd.DataFrame) else [str(k) for k in range(len(x))]
+            groups = group_codes(ids, groups)
         ridge = NestedRidge(x, self._splits(len(x), groups), weightings, grid, floor)
         choice = ridge.choose(Draws.as_observed(targets))
         coefficients, intercept = ridge.coefficients(targets, choice)
@@ -158,7 +164,8 @@ class SpacePredictor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: 
         self.leverages_ = own_leverages(self.basis_, self.penalty_, x)
         self.range_ = np.array([x.min(axis=0), x.max(axis=0)])
         _say_flat(self.basis_.scale == 0, features)
-        _say_edges(alpha, grid, np.ptp(targets, axis=0) > 0)
+        shrinks = x.shape[1] * grid[-1] > _LITTLE * self.basis_.squares.min()
+        _say_edges(alpha, grid, np.ptp(targets, axis=0) > 0, shrinks)
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -262,8 +269,8 @@ def _say_flat(flat: NDArray[np.bool_], features: Sequence[Any]) -> None:
         logger.warning("%d features are constant and get no weight: %s.", len(constant), cut_short(constant))
 
 
-def _say_edges(alpha: NDArray[np.intp], grid: NDArray[np.float64], varies: NDArray[np.bool_]) -> None:
-    """Tell where the grid may be too short; it falls."""
+def _say_edges(alpha: NDArray[np.intp], grid: NDArray[np.float64], varies: NDArray[np.bool_], shrinks: bool) -> None:
+    """Tell where the grid, which falls, may be too short; a least alpha that shrinks nothing is low enough."""
     if len(grid) == 1:
         return
     largest, smallest = int((varies & (alpha == 0)).sum()), int((varies & (alpha == len(grid) - 1)).sum())
@@ -272,7 +279,7 @@ def _say_edges(alpha: NDArray[np.intp], grid: NDArray[np.float64], varies: NDArr
             "The largest alpha (%g) was chosen for %d of %d components: the features say next to nothing about them, "
             "or the grid ends too early.", grid[0], largest, len(alpha),
         )  # fmt: skip
-    if smallest:
+    if smallest and shrinks:
         logger.warning(
             "The smallest alpha (%g) was chosen for %d of %d components: let the grid begin lower.",
             grid[-1], smallest, len(alpha),

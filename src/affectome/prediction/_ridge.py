@@ -20,7 +20,7 @@ Floats = NDArray[np.floating]
 Places = NDArray[np.intp]
 
 #: Penalties, as the variance of the noise over that of the signal: from almost none to the mean alone.
-ALPHAS: tuple[float, ...] = tuple(float(a) for a in np.logspace(-2, 4, 7))
+ALPHAS: tuple[float, ...] = tuple(float(a) for a in np.logspace(-3, 4, 8))
 
 _FLAT = 1e-9  # a feature that varies by less than this share of its size is constant
 _EMPTY = 1e-10  # a direction with less than this share of the largest sum of squares has none
@@ -31,7 +31,7 @@ def check_alphas(alphas: ArrayLike) -> NDArray[np.float64]:
     """The grid, falling, so that of equally good penalties the largest is met first."""
     grid = np.unique(np.atleast_1d(np.asarray(alphas, np.float64)))[::-1]
     if not len(grid) or not np.isfinite(grid).all() or not (grid > 0).all():
-        raise InputError("the alphas are not all finite and above 0", remedy="give penalties such as 0.01 to 10,000")
+        raise InputError("the alphas are not all finite and above 0", remedy="give penalties such as 0.001 to 10,000")
     return grid
 
 
