@@ -2,6 +2,7 @@
 
     python benchmarks/searchlight.py
     python benchmarks/searchlight.py --centres 256
+    python benchmarks/searchlight.py --backend torch_cuda
 
 2,180 stimuli in 61 runs, spheres of radius 3 (123 voxels), 5 spaces of 30, 30, 34, 14 and 73 features (cosine), all of
 them in one pass; CPU time of one thread for everyone, the best of a few. Ours leaves pairs within runs out, as is its
@@ -14,6 +15,10 @@ The last line is JSON. `pearson_ms_per_centre`, `spearman_ms_per_centre` and `p_
 `searchlight`, closed form) are ours; `pearson_ratio` and `spearman_ratio` are CPU time of mne-rsa over ours,
 `*_ratio_scipy` of the loop, `permutation_ratio` of the loop with 1,000 permutations over ours with p. `floor_ms`: the
 products of a centre, n V^2 + 2 n V K operations, at the speed of a large float32 product in the same run.
+
+With `--backend`, `searchlight` on that backend beside NumPy's alone, and its scores must agree: milliseconds per centre
+(CPU of one thread with torch, a clock on the wall with torch_cuda) of Pearson r, of r and p, of Spearman, and their
+ratios.
 """
 
 from __future__ import annotations
@@ -179,11 +184,41 @@ def growth(n_centres: int) -> None:
             print(f"n {n:5d}  V {some.sizes[0]:4d}  one space {took[0]:.2f} ms  five {took[1]:.2f} ms")
 
 
+def beside(backend: str, n_centres: int) -> dict[str, float]:
+    """Milliseconds per centre of NumPy and another backend, without what is done once; scores must agree."""
+    clock = time.perf_counter if backend == "torch_cuda" else time.process_time
+    patterns, models = simulate(N)
+    spheres = whole_spheres(RADIUS)
+    found: dict[str, float] = {}
+    for name, statistic, test, count in (
+        ("pearson", "pearson", "none", n_centres),
+        ("p", "pearson", "closed", n_centres),
+        ("spearman", "spearman", "none", n_centres // 8),
+    ):
+        scores = {}
+        for who in ("numpy", backend):
+            took = []
+            for centres in (2, 2, 2 + count):  # the first compiles
+                start = clock()
+                some = those(spheres, np.arange(centres))
+                scores[who] = searchlight(patterns, models, some, statistic=statistic, test=test, backend=who).r
+                took.append(clock() - start)
+            found[f"{name}_ms_{who}"] = (took[2] - took[1]) / count * 1e3
+        assert np.abs(scores["numpy"] - scores[backend]).max() < (1e-6 if statistic == "pearson" else 1e-4), name
+        found[f"{name}_ratio"] = found[f"{name}_ms_numpy"] / found[f"{name}_ms_{backend}"]
+    return {name: round(value, 2) for name, value in found.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--centres", type=int, default=128)
+    parser.add_argument("--backend", choices=["torch", "torch_cuda"])
     asked = parser.parse_args()
     logging.disable(logging.WARNING)
+    if asked.backend:
+        with threadpool_limits(1, user_api="blas"):
+            print(json.dumps(beside(asked.backend, asked.centres)))
+        return
     patterns, models = simulate(N)
     spheres = whole_spheres(RADIUS)
     assert spheres.sizes[0] == 123

@@ -110,7 +110,7 @@ class TorchSpearman(PreparedSpearman):
         import torch
 
         table, ranked, n_pairs = self.tables.table, self.ranked, self.ranked.pairs.n_pairs
-        own = _RankOrder(self._keys(sphere))
+        own = _RankOrder.of(self._keys(sphere))
         u = own.mid_ranks()
         variance, means = (u * u).mean(1), u @ self._ranks.T / n_pairs
         spread = (variance[:, None] * table("variance", lambda: ranked.variance)).sqrt()  # (B, n_models)
@@ -165,10 +165,13 @@ class TorchSpearman(PreparedSpearman):
         import torch
 
         models = self.tables.table("influence", lambda: self.ranked.influence)  # (n_models, n)
-        orders = self.tables.held("orders", lambda: [_RankOrder(ranks[None]) for ranks in self._ranks])
+        orders = self.tables.held("orders", lambda: [_RankOrder.of(ranks[None]) for ranks in self._ranks])
         of_own, parts = self._influence(u * u + 2 * own.above(u)) / variance[:, None], []
         for s, (v, order) in enumerate(zip(self._ranks, orders, strict=True)):
-            moved = self._influence(u * v + own.above(v.expand_as(u)) + order.above(u)) / spread[:, s, None]
+            moved = (
+                self._influence(u * v + own.above(v.expand_as(u)) + order.repeated(len(u)).above(u))
+                / spread[:, s, None]
+            )
             parts.append(moved - rho[:, s, None] / 2 * (of_own + models[s]))
         influence = torch.stack(parts, 1)  # (B, n_models, n)
         if self.groups is not None:
@@ -179,33 +182,57 @@ class TorchSpearman(PreparedSpearman):
 
 
 class _RankOrder:
-    """The order of (B, n_pairs) keys along their last axis, and from where to where in it each is tied."""
+    """The order of (B, n_pairs) keys along their last axis, and its ties.
 
-    def __init__(self, keys: Tensor) -> None:
+    All rows lie one after another, since on a GPU one long sum runs in parallel and those along rows do not: group g
+    of tied pairs is ``starts[g] : starts[g + 1]`` of all, and `group` (B n_pairs,) is that of each pair in the order.
+    """
+
+    def __init__(self, place: Tensor, group: Tensor, starts: Tensor) -> None:
+        self._place, self._group, self._starts = place, group, starts
+
+    @classmethod
+    def of(cls, keys: Tensor) -> _RankOrder:
+        """Sort each row."""
         import torch
 
-        ordered, self._place = keys.sort(dim=1)
-        places = torch.arange(keys.shape[1], device=keys.device)
+        ordered, place = keys.sort(dim=1)
         differs = ordered[:, 1:] != ordered[:, :-1]
-        edge = differs.new_ones(len(keys), 1)
-        first, last = torch.cat([edge, differs], 1), torch.cat([differs, edge], 1)
-        self._first = torch.where(first, places, 0).cummax(1).values
-        self._last = torch.where(last, places, places[-1]).flip(1).cummin(1).values.flip(1)
+        first = torch.cat([differs.new_ones(len(keys), 1), differs], 1).flatten()
+        ends = first.nonzero()[:, 0], place.new_tensor([keys.numel()])
+        return cls(place, first.cumsum(0) - 1, torch.cat(ends))
+
+    def repeated(self, count: int) -> _RankOrder:
+        """The order of one row for so many rows."""
+        import torch
+
+        rows = torch.arange(count, device=self._place.device)[:, None]
+        n_groups, n_pairs = len(self._starts) - 1, self._place.shape[1]
+        starts = (self._starts[:-1] + rows * n_pairs).flatten()
+        ends = starts, self._starts.new_tensor([count * n_pairs])
+        return _RankOrder(self._place.expand(count, -1), (self._group + rows * n_groups).flatten(), torch.cat(ends))
+
+    @property
+    def _row(self) -> Tensor:
+        """Of each group of ties."""
+        return self._starts[:-1] // self._place.shape[1]
 
     def mid_ranks(self) -> Tensor:
-        """About 0, in units of their number, float64."""
+        """About 0, in units of their number, float64 (B, n_pairs)."""
         n_pairs = self._place.shape[1]
-        return self._spread((self._first + self._last + 1).double() / (2 * n_pairs) - 0.5)
+        middle = (self._starts[:-1] + self._starts[1:]).double() / (2 * n_pairs) - self._row
+        return self._spread(middle - 0.5)
 
     def above(self, values: Tensor) -> Tensor:
         """For each pair, the sum of `values` over those more similar and half of those tied, per pair."""
-        place = self._place.expand_as(values)
-        ordered = values.gather(1, place)
-        upto = ordered.cumsum(1)
-        before, last = upto - ordered, upto[:, -1:]
-        inside = upto.gather(1, self._last.expand_as(values)) + before.gather(1, self._first.expand_as(values))
-        return self._spread((last - inside / 2) / values.shape[1])
+        import torch
 
-    def _spread(self, ordered: Tensor) -> Tensor:
-        """From the order of the keys back to that of the pairs."""
-        return ordered.new_empty(ordered.shape).scatter_(1, self._place.expand_as(ordered), ordered)
+        n_pairs = values.shape[1]
+        upto = torch.cat([values.new_zeros(1), values.gather(1, self._place).flatten().cumsum(0)])
+        edges, of_rows = upto[self._starts], upto[n_pairs::n_pairs]
+        return self._spread((of_rows[self._row] - (edges[:-1] + edges[1:]) / 2) / n_pairs)
+
+    def _spread(self, of_ties: Tensor) -> Tensor:
+        """What belongs to groups of ties, in the order of the pairs."""
+        ordered = of_ties[self._group].view(self._place.shape)
+        return ordered.new_empty(ordered.shape).scatter_(1, self._place, ordered)
