@@ -30,6 +30,7 @@ __all__ = ["CEILING", "halves_stage", "people_centres_stage", "people_regions_st
 #: How well people agree in every region: a file that other stages read.
 CEILING = (GROUP, "ceiling", "regions.csv")
 _COLUMNS = ["region", "lower", "lower_low", "lower_high", "upper", "upper_low", "upper_high", "reliability"]
+_MARKED = "interval above 0 (not corrected)"
 _HALF = {
     "r": "Pearson correlation of the similarities of patterns in odd and in even runs.",
     "reliability": "Of both halves together, by Spearman-Brown: 2 r / (1 + r).",
@@ -73,7 +74,7 @@ def halves_stage(reading: BrainReading, subject: str, how: Searching) -> Stage:
             above = (voxels["low"] > 0).to_numpy()
             figures["halves"] = brain_figure(
                 voxels["r"].to_numpy(), person.recording.geometry, "r of odd and even runs", above,
-                title=f"{subject}: geometry in halves of the runs", diverging=True,
+                title=f"{subject}: geometry in halves of the runs, {_MARKED}", diverging=True,
             )  # fmt: skip
             told |= _of_centres(voxels["r"], len(spheres), int(above.sum()))
         return Written(tables, figures, told, maps.files)
@@ -142,7 +143,7 @@ def people_centres_stage(reading: BrainReading, how: Searching) -> Stage:
         maps = MapFolder(asked.out, folder, place)
         _write(maps, voxels, _PEOPLE)
         above = (voxels["lower_low"] > 0).to_numpy()
-        title = f"Geometry of {len(asked.recordings)} people, each against the mean of the others"
+        title = f"Geometry of {len(asked.recordings)} people, each against the mean of the others, {_MARKED}"
         figure = brain_figure(
             voxels["lower"].to_numpy(), place, "Lower ceiling (r)", above, title=title, diverging=True
         )
