@@ -78,6 +78,20 @@ def test_fit_tells_accuracy_and_writes_everything_asked_for(run, folder, tmp_pat
     assert [row["component"] for row in made["components"]] == ["joy", "awe", "fear", "noise"]
 
 
+def test_triplets_of_bare_numbers_count_the_stimuli_that_are_left_out_too(run, folder, tmp_path):
+    space = read_space(folder / "space.parquet")
+    trials = ask(FeatureJudge(space, metric="dot"), sample_triplets(space.index.tolist(), 200, seed=2))
+    np.savetxt(tmp_path / "t.txt", trials.odd_last(), fmt="%d")
+    (tmp_path / "first.txt").write_text("clip000\n")
+    code, out, _ = run(
+        *fitted(folder, tmp_path / "p.npz", "--triplets", tmp_path / "t.txt", "--exclude", tmp_path / "first.txt"),
+        "--json",
+    )
+    choices = json.loads(out.splitlines()[-1])["choices"]
+    assert code == 0 and choices["n_left_out"] == (trials.triplets == 0).any(axis=1).sum()
+    assert choices["table"][1]["accuracy"] > 0.98
+
+
 def test_place_puts_new_stimuli_where_the_predictor_says_and_names_the_far_ones(run, folder, predictor, tmp_path):
     code, out, err = run(
         "predict", "place", predictor, "--features", folder / "new.parquet", "--out", tmp_path / "placed.parquet",

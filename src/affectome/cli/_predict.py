@@ -108,9 +108,8 @@ def fit(
     """
     start_logging(quiet, log_file)
     from affectome._files import check_output
-    from affectome._tables import write_csv
     from affectome.prediction import PREDICTOR_FORMATS, SpacePredictor, prediction_accuracy, write_predictor
-    from affectome.spaces import SPACE_FORMATS, read_space, rows_for, write_space
+    from affectome.spaces import SPACE_FORMATS, read_space, rows_for
     from affectome.triplets import read_triplets
 
     for path, formats in ((out, PREDICTOR_FORMATS), (table, (".csv",)), (held_out, SPACE_FORMATS),
@@ -118,16 +117,18 @@ def fit(
         if path is not None:
             check_output(path, formats)
     clipped = {"yes": True, "no": False, "auto": "auto"}[one_of("--clip", clip, ("auto", "yes", "no"))]
-    wanted = _without(read_space(space), left_out_ids(exclude), space)
+    measure: Any = one_of("--metric", metric, ("dot", "cosine", "correlation"))
+    whole = read_space(space)
+    wanted = _without(whole, left_out_ids(exclude), space)
     ids = wanted.index.tolist()
-    with work_progress("captions", quiet) as progress:
+    # Triplets of bare numbers count all stimuli of the space.
+    counted = None if triplets is None or triplets.suffix == ".parquet" else whole.index.tolist()
+    trials = None if triplets is None else read_triplets(triplets, stimuli=counted)
+    by_group = None if groups is None else _groups(groups, ids)
+    with work_progress("features", quiet) as progress:
         described, bands, origin = _described(features, captions, model, device, progress)
     known = rows_for(described, ids, name="the features")
-    named = None if triplets is None or triplets.suffix == ".parquet" else ids
-    trials = None if triplets is None else read_triplets(triplets, stimuli=named)
-    by_group = None if groups is None else _groups(groups, ids)
     settings: Any = {"bands": bands, "clip": clipped}
-    measure: Any = one_of("--metric", metric, ("dot", "cosine", "correlation"))
     with work_progress("accuracy", quiet) as progress:
         found = prediction_accuracy(
             known, wanted, n_folds=folds, n_permutations=permutations, level=level, groups=by_group, trials=trials,
@@ -136,15 +137,7 @@ def fit(
     predictor = SpacePredictor(cv=folds, random_state=seed, **settings).fit(known, wanted, groups=by_group)
     made = {**origin, "space": str(space), "components": records(found.components.reset_index()), "level": level}
     write_predictor(out, predictor, made)
-    if table is not None:
-        write_csv(table, found.components)
-    if held_out is not None:
-        write_space(held_out, found.predicted, {"origin": "held-out placements", **origin})
-    if figure is not None:
-        from affectome.plotting import plot_predicted_components, save_figure
-
-        drawn = plot_predicted_components(found)
-        save_figure(drawn, figure.parent, figure.stem, (figure.suffix[1:].lower(),))
+    _write_accuracy(found, table, held_out, figure, origin)
     print("\n".join(_accuracy_lines(found)))
     print(f"Predictor: {out}")
     if json:
@@ -188,7 +181,7 @@ def place(
             "was learned from tables of features, not from captions", source=predictor, remedy="give --features"
         )
     encoder = model or made.get("model") or DEFAULT_MODEL
-    with work_progress("captions", quiet) as progress:
+    with work_progress("features", quiet) as progress:
         described, _, origin = _described(features, captions, encoder, device, progress)
     if captions is not None and origin["encoder"] != made["encoder"]:
         raise InputError(
@@ -197,7 +190,7 @@ def place(
             remedy=f"give the folder of that one by --model ('{encoder}' is not it)",
         )
     placed = learned.place(described)
-    shown = [row["component"] for row in made["components"] if row["q"] is not None and row["q"] < 0.05]
+    shown = [row["component"] for row in made.get("components", ()) if row["q"] is not None and row["q"] < 0.05]
     write_space(out, placed.space, {"origin": "predicted from features", "predictor": str(predictor), **origin,
                                     "predicted_better_than_chance": shown})  # fmt: skip
     if table is not None:
@@ -234,6 +227,24 @@ def _described(
                           remedy="write NAME=FILE for one of them")  # fmt: skip
     joined, bands = join_features({name: read_space(path) for name, path in paths.items()})
     return joined, bands, {"features": {name: str(path) for name, path in paths.items()}}
+
+
+def _write_accuracy(
+    found: PredictionAccuracy, table: Path | None, held_out: Path | None, figure: Path | None, origin: dict[str, Any]
+) -> None:
+    """Whatever of it was asked for."""
+    from affectome._tables import write_csv
+    from affectome.spaces import write_space
+
+    if table is not None:
+        write_csv(table, found.components)
+    if held_out is not None:
+        write_space(held_out, found.predicted, {"origin": "held-out placements", **origin})
+    if figure is not None:
+        from affectome.plotting import plot_predicted_components, save_figure
+
+        drawn = plot_predicted_components(found)
+        save_figure(drawn, figure.parent, figure.stem, (figure.suffix[1:].lower(),))
 
 
 def _without(space: pd.DataFrame, excluded: tuple[str, ...], source: Path) -> pd.DataFrame:
