@@ -10,8 +10,9 @@ import shutil
 import socket
 import warnings
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, chdir, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, chdir, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
@@ -33,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 _ANSWER = 20  # seconds that a scheduler has to answer
 _PATIENCE = 60  # seconds until a user is told that no worker has come yet
-_PLACED_AT_MOST = 4  # times that what all parts share is placed, where every worker that had it was lost
+_PLACED_AT_MOST = 5  # times that what all parts share is placed, where every worker that had it was lost
 #: What is placed on workers stays there, though for a moment no part that waits needs it.
 _SETTINGS = {"distributed.scheduler.active-memory-manager.start": False}
 
@@ -44,7 +45,8 @@ def on_cluster(cluster: ClusterTable | str | os.PathLike[str] | None) -> Iterato
 
     What is outermost spreads (seeds, folds of a selection, people, spaces, chunks of centres); loops within a part
     stay in its worker. The results are those of local processes: the same bits where machines and threads are the
-    same. A worker that is lost costs the parts it had, which others do again.
+    same. A worker that is lost costs the parts it had, which others do again. Workers are asked for when there is
+    something to do, and given back at the end.
 
     Parameters
     ----------
@@ -69,7 +71,8 @@ def on_cluster(cluster: ClusterTable | str | os.PathLike[str] | None) -> Iterato
         yield
         return
     table = cluster if isinstance(cluster, (LocalTable, AddressTable, JobsTable)) else read_cluster(cluster)
-    with _client(table) as client, sent_elsewhere(_Dask(client, table)):
+    _check_installed(table)
+    with ExitStack() as stack, sent_elsewhere(_Dask(table, stack)):
         yield
 
 
@@ -80,24 +83,53 @@ def job_script(table: JobsTable) -> str:
     return script
 
 
+def _check_installed(table: ClusterTable) -> None:
+    _installed("distributed")
+    if isinstance(table, JobsTable):
+        command = shlex.split(_kind(table).job_cls.submit_command)[0]
+        if shutil.which(command) is None:
+            raise EnvironmentFailure(
+                f"there is no '{command}' here, so that no job can be asked for",
+                remedy='start from a machine that may submit jobs, or try kind = "local"',
+            )
+
+
 @contextmanager
 def _client(table: ClusterTable) -> Iterator[Client]:
     """The way to a scheduler; what was started for it ends with it."""
-    distributed = _installed("distributed")
+    from distributed import Client
+
     with ExitStack() as stack:
-        stack.enter_context(warnings.catch_warnings())
-        warnings.filterwarnings("ignore", message="Sending large graph")  # parts carry their own data, on purpose
         if isinstance(table, AddressTable):
             address: Any = table.address
         else:
             address = stack.enter_context(_local(table) if isinstance(table, LocalTable) else _jobs(table))
         try:
-            client = distributed.Client(address, timeout=_ANSWER, set_as_default=False)
+            client = Client(address, timeout=_ANSWER, set_as_default=False)
         except OSError as error:
             raise EnvironmentFailure(
                 "no Dask scheduler answers", source=str(address), remedy="check the address, and that it runs"
             ) from error
-        yield stack.enter_context(client)
+        stack.enter_context(client)
+        if not isinstance(table, AddressTable):
+            stack.enter_context(_losses_told(address.scheduler))
+        yield client
+
+
+@contextmanager
+def _losses_told(scheduler: Any) -> Iterator[None]:
+    """Log it when a worker goes before the end."""
+    from distributed import SchedulerPlugin
+
+    class Losses(SchedulerPlugin):
+        def remove_worker(self, scheduler: Any, worker: str, **more: Any) -> None:
+            logger.warning("The worker at %s is gone; what it was doing is done by others.", worker)
+
+    scheduler.add_plugin(Losses(), name="affectome-losses")
+    try:
+        yield
+    finally:
+        scheduler.remove_plugin(name="affectome-losses")
 
 
 def _installed(module: str) -> Any:
@@ -116,7 +148,7 @@ def _local(table: LocalTable) -> Any:
             threads_per_worker=1,
             memory_limit=table.memory or 0,
             dashboard_address="127.0.0.1:0",
-            silence_logs=logging.ERROR,
+            silence_logs=logging.CRITICAL,  # what users have to know, we say
             env=_environment(table.threads),
         )
 
@@ -131,12 +163,6 @@ def _environment(threads: int) -> dict[str, str]:
 def _jobs(table: JobsTable) -> Iterator[Any]:
     """Jobs in the queue; those that still run at the end are cancelled."""
     with _queue(table) as cluster:
-        command = shlex.split(cluster.job_cls.submit_command)[0]
-        if shutil.which(command) is None:
-            raise EnvironmentFailure(
-                f"there is no '{command}' here, so that no job can be asked for",
-                remedy='start from a machine that may submit jobs, or try kind = "local"',
-            )
 
         async def submitted() -> None:
             await cluster
@@ -147,19 +173,24 @@ def _jobs(table: JobsTable) -> Iterator[Any]:
         except (RuntimeError, ValueError) as error:
             said = [line for line in str(error).splitlines() if line.strip()]
             raise EnvironmentFailure(
-                f"{command} took no job ({said[-1].strip()})", remedy="correct the table [cluster]"
+                f"{cluster.job_cls.submit_command} took no job ({said[-1].strip()})",
+                remedy="correct the table [cluster]",
             ) from error
         if table.jobs.min < table.jobs.max:
             cluster.adapt(minimum_jobs=table.jobs.min, maximum_jobs=table.jobs.max)
-        logger.info("Jobs are asked for with %s; what they print goes to %s.", command, Path(table.logs).resolve())
+        logger.info("Jobs are asked for; what they print goes to %s.", Path(table.logs).resolve())
         yield cluster
+
+
+def _kind(table: JobsTable) -> Any:
+    """The class of dask-jobqueue."""
+    return getattr(_installed("dask_jobqueue"), f"{table.kind.upper()}Cluster")
 
 
 @contextmanager
 def _queue(table: JobsTable) -> Iterator[Any]:
     """The cluster that dask-jobqueue makes of a table, without any job yet."""
-    name = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "sge": "SGECluster", "lsf": "LSFCluster"}[table.kind]
-    kind = getattr(_installed("dask_jobqueue"), name)
+    kind = _kind(table)
     make_folder(table.logs)
     with _installed("dask").config.set(_SETTINGS):
         try:
@@ -168,7 +199,7 @@ def _queue(table: JobsTable) -> Iterator[Any]:
             raise InputError(
                 f"dask-jobqueue does not take it ({str(error).splitlines()[0]})",
                 source="[cluster] options",
-                remedy=f"see the parameters of its {name}",
+                remedy=f"see the parameters of its {kind.__name__}",
             ) from error
         with cluster:
             yield cluster
@@ -187,6 +218,7 @@ def _keywords(table: JobsTable) -> dict[str, Any]:
         "job_extra_directives": table.directives,
         "job_script_prologue": [*exports, *table.prologue],
         "log_directory": str(Path(table.logs).resolve()),
+        "silence_logs": "critical",
     }
     twice = [name for name in own if name in table.options]
     if twice:
@@ -204,10 +236,14 @@ def _keywords(table: JobsTable) -> dict[str, Any]:
 class _Dask:
     """Workers of a Dask cluster; see :class:`affectome._processes.Elsewhere`."""
 
-    def __init__(self, client: Client, table: ClusterTable) -> None:
-        self.client = client
-        self.table = table
-        self.threads = table.threads
+    def __init__(self, table: ClusterTable, stack: ExitStack) -> None:
+        self.table, self.threads = table, table.threads
+        self._stack = stack
+
+    @cached_property
+    def client(self) -> Client:
+        """Opened when there is something to do."""
+        return self._stack.enter_context(_client(self.table))
 
     def width(self) -> int:
         """As many workers as there may be at once."""
@@ -279,7 +315,9 @@ class _Round:
     def send(self, number: int, part: Any) -> None:
         client = self.dask.client
         key = f"affectome-{number}-{secrets.token_hex(8)}"
-        future = client.submit(_do, self._placed, part, key=key, pure=False)
+        with warnings.catch_warnings():  # parts carry their own data, on purpose
+            warnings.filterwarnings("ignore", message="Sending large graph")
+            future = client.submit(_do, self._placed, part, key=key, pure=False)
         self.waiting[number] = (future, part, self._n_placed)
         future.add_done_callback(lambda _: self._done.put(number))
 
@@ -314,13 +352,16 @@ class _Round:
 
     def _place(self) -> None:
         """Give every worker what all parts share: once to the cluster, whose workers pass it on to each other."""
-        if self.dask.client.status != "running" or self._n_placed == _PLACED_AT_MOST:
-            raise EnvironmentFailure(
-                "the cluster was lost", remedy="start it, and the command again; what is done is kept"
-            )
-        self.dask.wait_for_a_worker()
-        self._placed = self.dask.client.scatter([self.shared], broadcast=True, hash=False)[0]
-        self._n_placed += 1
+        client = self.dask.client
+        while self._n_placed < _PLACED_AT_MOST and client.status == "running":
+            self._n_placed += 1
+            self.dask.wait_for_a_worker()
+            with suppress(ValueError, OSError):  # what Dask says where the only worker dies meanwhile
+                self._placed = client.scatter([self.shared], broadcast=True, hash=False)[0]
+                return
+        raise EnvironmentFailure(
+            "the cluster was lost", remedy="start it, and the same command again; what is done is kept"
+        )
 
 
 @dataclass(frozen=True)
