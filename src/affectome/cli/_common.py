@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "Cluster",
     "Jobs",
     "about",
     "Json",
@@ -56,6 +57,10 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no informa
 Json = Annotated[bool, typer.Option("--json", help="Print one machine-readable line last.")]
 LogFile = Annotated[Path | None, typer.Option("--log-file", help="Also write the log to this file.", metavar="FILE")]
 Out = Annotated[Path | None, typer.Option("--out", help="Results folder; 'results' beside the study file by default.")]
+Cluster = Annotated[
+    Path | None,
+    typer.Option("--cluster", help="File with a table [cluster]: its workers do the parts.", metavar="FILE"),
+]
 Jobs = Annotated[int | None, typer.Option("--jobs", min=1, help="Threads; all by default. The numbers stay the same.")]
 
 BUG, BAD_INPUT, ENVIRONMENT, PARTLY, INTERRUPTED = 1, 2, 3, 4, 130

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from affectome.cli._common import Jobs, Json, LogFile, Quiet, about, command, print_json, start_logging, work_progress
+from affectome.cli._common import (
+    Cluster,
+    Jobs,
+    Json,
+    LogFile,
+    Quiet,
+    about,
+    command,
+    print_json,
+    start_logging,
+    work_progress,
+)
 from affectome.cli._embed import chosen_slot_prior, log_offsets
 from affectome.errors import InputError
 
@@ -55,6 +66,7 @@ def select(
         bool, typer.Option("--no-slot-prior", help="Leave out the slot prior that the file carries.")
     ] = False,
     jobs: Jobs = None,
+    cluster: Cluster = None,
     quiet: Quiet = False,
     json: Json = False,
     log_file: LogFile = None,
@@ -67,6 +79,7 @@ def select(
     Finished folds are kept in the folder, and the same command goes on from there.
     """
     start_logging(quiet, log_file)
+    from affectome._cluster import on_cluster
     from affectome._files import held_lock, make_folder
     from affectome.embedding import SPoSE, select_embedding
     from affectome.triplets import read_triplets
@@ -82,7 +95,7 @@ def select(
         finished = known.read()
         if finished:
             logger.info("%d fitted parts of an earlier run with these settings are reused.", len(finished))
-        with about(triplets), work_progress("selecting", quiet) as progress:
+        with about(triplets), on_cluster(cluster), work_progress("selecting", quiet) as progress:
             result = select_embedding(
                 trials,
                 components=counts,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from affectome.cli._common import (
+    Cluster,
     Json,
     LogFile,
     Quiet,
@@ -173,6 +174,7 @@ def encode(
     level: Level = 0.95,
     seed: Seed = 0,
     jobs: People = 1,
+    cluster: Cluster = None,
     quiet: Quiet = False,
     json: Json = False,
     log_file: LogFile = None,
@@ -186,6 +188,7 @@ def encode(
     in the same places. What is done and unchanged is not done again.
     """
     start_logging(quiet, log_file)
+    from affectome._cluster import on_cluster
     from affectome.study import Brain, encode_brain
 
     asked = Brain(
@@ -197,7 +200,7 @@ def encode(
         penalties=one_of("--penalties", penalties, ("kept", "chosen")), reference=reference, backend=backend,
         memory_gb=memory, n_permutations=permutations, level=level, seed=seed,
     )  # fmt: skip
-    with stage_progress(quiet) as progress:
+    with on_cluster(cluster), stage_progress(quiet) as progress:
         result = encode_brain(asked, n_jobs=jobs, progress=progress)
     tell(result, json)
 
@@ -225,6 +228,7 @@ def compare(
     level: Level = 0.95,
     seed: Seed = 0,
     jobs: People = 1,
+    cluster: Cluster = None,
     quiet: Quiet = False,
     json: Json = False,
     log_file: LogFile = None,
@@ -234,6 +238,7 @@ def compare(
     Example: affectome neural compare --space spaces/ --control semantic.csv --fmri recordings/ --regions hcp
     """
     start_logging(quiet, log_file)
+    from affectome._cluster import on_cluster
     from affectome.study import Brain, compare_brain
 
     asked = Brain(
@@ -244,7 +249,7 @@ def compare(
         shared_stimuli=one_of("--shared-stimuli", shared_stimuli, ("drop", "allow", "raise")), backend=backend,
         memory_gb=memory, level=level, seed=seed,
     )  # fmt: skip
-    with stage_progress(quiet) as progress:
+    with on_cluster(cluster), stage_progress(quiet) as progress:
         result = compare_brain(asked, n_jobs=jobs, progress=progress)
     tell(result, json)
 
