@@ -209,5 +209,7 @@ def test_bad_settings_are_named():
         SpacePredictor(cv=200).fit(features, space)
     with pytest.raises(InputError, match="3 groups are given for 120 stimuli"):
         SpacePredictor().fit(features, space, groups=["a", "b", "c"])
+    with pytest.raises(InputError, match="row 1 is 'v000' in the features and 'v119' in the space"):
+        SpacePredictor().fit(features, space[::-1])
     with pytest.raises(ValueError, match="NaN"):
         SpacePredictor().fit(features, space.mask(space > 2))

@@ -320,7 +320,7 @@ def _placement_lines(placed: PlacedStimuli, shown: list[str]) -> list[str]:
     lines = [
         f"{len(placed.space):,} stimuli placed on {placed.space.shape[1]} components, {len(shown)} of which are "
         "predicted better than by their mean.",
-        f"{len(far)} lie further from the stimuli learned from than 99% of those do from each other"
+        f"{len(far)} of them unlike the stimuli learned from (further off than 99% of those from one another)"
         + (f": {cut_short(far.index)}." if len(far) else "."),
     ]
     lines += [

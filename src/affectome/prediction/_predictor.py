@@ -130,11 +130,12 @@ class SpacePredictor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: 
         ----------
         X : array or DataFrame of shape (n_stimuli, n_features)
         y : array or DataFrame of shape (n_stimuli, n_components) or (n_stimuli,)
-            Row by row with X: ids are not looked at here.
+            Where both are tables, with the ids of X in the same order.
         groups : array of shape (n_stimuli,), mapping from id to group, or None
             Stimuli of one group (copies of a clip) stay on one side of every fold of `cv`. The ids of a
             mapping are those of X (without any, its rows counted from 0); stimuli it does not name stand alone.
         """
+        _check_same_ids(X, y)
         names = [str(name) for name in y.columns] if isinstance(y, pd.DataFrame) else None
         x, targets = validate_data(
             self, X, y, multi_output=True, y_numeric=True, dtype=np.float64, ensure_min_samples=3
@@ -146,8 +147,7 @@ class SpacePredictor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: 
         weightings = band_weightings(self.bands, features)
         floor = floor_of(self.clip, targets)
         if isinstance(groups, Mapping):
-            ids = [str(name) for name in X.index] if isinstance(X, pd.DataFrame) else [str(k) for k in range(len(x))]
-            groups = group_codes(ids, groups)
+            groups = group_codes([str(name) for name in getattr(X, "index", range(len(x)))], groups)
         ridge = NestedRidge(x, self._splits(len(x), groups), weightings, grid, floor)
         choice = ridge.choose(Draws.as_observed(targets))
         coefficients, intercept = ridge.coefficients(targets, choice)
@@ -160,10 +160,10 @@ class SpacePredictor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: 
         self.clip_ = bool(np.isfinite(floor))
         self.components_ = None if names is None else np.array(names, dtype=object)
         self.basis_ = ridge.basis(int(ridge.splits.final[0]), 0)
+        _say_flat(self.basis_.scale == 0, features)
         self.penalty_ = float(x.shape[1] * np.median(grid[alpha]))
         self.leverages_ = own_leverages(self.basis_, self.penalty_, x)
         self.range_ = np.array([x.min(axis=0), x.max(axis=0)])
-        _say_flat(self.basis_.scale == 0, features)
         shrinks = x.shape[1] * grid[-1] > _LITTLE * self.basis_.squares.min()
         _say_edges(alpha, grid, np.ptp(targets, axis=0) > 0, shrinks)
         return self
@@ -238,6 +238,19 @@ def floor_of(clip: Clip, y: NDArray[np.floating]) -> float:
         raise InputError(f"clip={clip!r} is not known", remedy="choose True, False or 'auto'")
     clipped = bool((y >= 0).all()) if clip == "auto" else bool(clip)
     return 0.0 if clipped else -np.inf
+
+
+def _check_same_ids(x: ArrayLike, y: ArrayLike) -> None:
+    """Refuse tables whose rows are not of the same stimuli in the same order."""
+    tables = (pd.DataFrame, pd.Series)
+    if not isinstance(x, tables) or not isinstance(y, tables) or len(x) != len(y) or (x.index == y.index).all():
+        return
+    at = int(np.flatnonzero(np.asarray(x.index != y.index))[0])
+    raise InputError(
+        f"row {at + 1} is '{x.index[at]}' in the features and '{y.index[at]}' in the space",
+        source="SpacePredictor",
+        remedy="give the rows of the features in the order of the space (features.loc[space.index])",
+    )
 
 
 def _chosen_columns(features: pd.DataFrame, names: list[str]) -> pd.DataFrame:
