@@ -36,7 +36,10 @@ def test_summary_holds_what_a_reader_looks_for(first):
         assert 1 / 3 < accuracy["ci_low"] <= accuracy["value"] <= accuracy["ci_high"] <= 1
         assert system["n_components"] == read_space(first.results / f"spaces/{name}.parquet").shape[1]
         assert system["seconds"] > 0
-        assert len(system["interpretation"]["components"]) == system["n_components"]
+        assert len(system["interpretation"]["components"]["sizes"]) == system["n_components"]
+        assert len(system["interpretation"]["correlations"]["top_ratings"]) == system["n_components"]
+    [pair] = summary["together"]["rsa"]["pearson"]
+    assert pair["ci_low"] < pair["value"] < pair["ci_high"]
     assert summary["systems"]["human_category"]["held_out_accuracy"]["value"] > 0.9
 
 
@@ -52,12 +55,13 @@ def test_systems_answer_the_same_questions_and_no_test_triplet_was_trained_on(fi
 def test_the_outputs_are_where_the_docs_say(first):
     for path in (
         "provenance.json",
-        "behavior/human_category_accuracy.json",
-        "interpretation/human_dimension_ratings.csv",
-        "figures/human_category_ratings.png",
-        "figures/human_category_ratings.svg",
+        "behavior/human_category/accuracy.json",
+        "interpretation/human_dimension/correlations.csv",
+        "interpretation/human_category/figures/correlations.png",
+        "interpretation/human_category/figures/correlations.svg",
+        "interpretation/together/rsa.csv",
         "figures/accuracy.svg",
-        "interpretation/human_category_captions.csv",
+        "interpretation/human_category/components.csv",
         "behavior/agreement.csv",
         "report.html",
     ):
@@ -72,22 +76,38 @@ def test_a_second_run_does_nothing(study_file, first):
     assert ran(run_study(study_file)) == []
 
 
-OF_ONE_SYSTEM = ("answers", "embedding", "behavior", "components", "interpretation")
+def of_one_system(name):
+    """Stages that depend on a system: its own, and those that hold all of them against each other."""
+    own = {f"{stage}/{name}" for stage in ("answers", "embedding", "accuracy", "needed")}
+    meaning = {
+        f"interpretation/{name}/components",
+        f"interpretation/{name}/correlations",
+        "interpretation/together/rsa",
+    }
+    return own | meaning | {"agreement", "figures", "report"}
+
+
 CHANGES = {
     "threshold of the ratings": (
         "[interpretation]",
         "[interpretation]\nalpha = 0.01",
-        {"interpretation/human_category", "interpretation/human_dimension", "report"},
+        {
+            "interpretation/human_category/correlations",
+            "interpretation/human_dimension/correlations",
+            "interpretation/together/rsa",  # its matrix marks what lies below the threshold
+            "report",
+        },
     ),
     "bootstrap": (
         "[embedding]",
         "[behavior]\nbootstrap = 50\n[embedding]",
-        {"behavior/human_category", "behavior/human_dimension", "agreement", "figures", "report"},
+        {f"{stage}/{name}" for stage in ("accuracy", "needed") for name in ("human_category", "human_dimension")}
+        | {"agreement", "figures", "report"},
     ),
     "one judge": (
         ', standardise = "zscore"',
         "",
-        {*(f"{stage}/human_dimension" for stage in OF_ONE_SYSTEM), "agreement", "figures", "report"},
+        of_one_system("human_dimension"),
     ),
 }
 
@@ -104,7 +124,7 @@ def test_an_added_system_leaves_the_others_alone(study_file, first, edit):
         "[embedding]", '[systems.third]\njudge = { kind = "features", space = "category", metric = "dot" }\n[embedding]'
     )
     again = run_study(study_file)
-    assert set(ran(again)) == {*(f"{stage}/third" for stage in OF_ONE_SYSTEM), "agreement", "figures", "report"}
+    assert set(ran(again)) == of_one_system("third")
     before, after = first.summary["systems"]["human_category"], again.summary["systems"]["human_category"]
     assert before["held_out_accuracy"]["value"] == after["held_out_accuracy"]["value"]
 
@@ -125,11 +145,11 @@ def test_a_damaged_output_or_record_is_made_again(study_file, first, caplog, mon
     # The page tells the seconds of every system, and so depends on them: let no stage take as long as before by chance.
     monkeypatch.setattr(time, "perf_counter", itertools.count(step=7).__next__)
     (first.results / "spaces/human_category.parquet").write_bytes(b"cut")
-    record = first.results / ".affectome/stages/behavior.human_dimension.json"
+    record = first.results / ".affectome/stages/accuracy.human_dimension.json"
     record.write_text("{")
     again = run_study(study_file)
     # The damaged space comes out as it was, so nothing after it is stale.
-    assert set(ran(again)) == {"embedding/human_category", "behavior/human_dimension", "report"}
+    assert set(ran(again)) == {"embedding/human_category", "accuracy/human_dimension", "report"}
     assert "was changed or removed" in caplog.text
     assert (
         again.summary["systems"]["human_category"]["held_out_accuracy"]
@@ -168,7 +188,7 @@ def test_status_says_what_a_run_would_do(study_file, first, edit):
     states = {stage.name: stage.state for stage in study_status(study_file)}
     assert states["answers/human_category"] == "done"
     assert states["embedding/human_category"] == "stale"
-    assert states["behavior/human_category"] == "waiting"
+    assert states["accuracy/human_category"] == "waiting"
     assert states["agreement"] == "done"
 
 

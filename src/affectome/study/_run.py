@@ -15,6 +15,7 @@ from affectome.errors import AffectomeError, InputError
 from affectome.study._brain_checks import said_once, warn_of_grid_edges
 from affectome.study._engine import Stage, StageRecord, StageState, locked, run_stages
 from affectome.study._io import write_provenance, write_summary
+from affectome.study._meaning import check_meaning
 from affectome.study._phases import run_phases, states_of_phases
 from affectome.study._plan import Plan
 from affectome.study._schema import Study, read_study
@@ -89,6 +90,7 @@ def run_study(
     folder = make_folder(_results_folder(source, results))
     show = progress or (lambda name, state: silent)
     plan = Plan(study, folder, n_jobs)
+    check_meaning(plan)
     with locked(folder), said_once():
         with on_cluster(study.cluster if cluster is None else cluster):
             records = run_phases(plan, show)
