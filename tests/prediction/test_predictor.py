@@ -5,6 +5,8 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
@@ -66,11 +68,19 @@ def test_negative_placements_are_raised_to_zero_where_the_space_has_none():
     )
 
 
-def test_scale_and_order_of_features_change_nothing():
-    features, space = world()
-    before = SpacePredictor().fit(features, space).predict(features)
-    turned = (features * [1e-3, 1, 5, 1e4, 1, 2] - 7).iloc[:, ::-1]
-    np.testing.assert_allclose(SpacePredictor().fit(turned, space).predict(turned), before, atol=1e-8)
+@settings(max_examples=15, deadline=None)
+@given(
+    st.lists(st.floats(-4, 4), min_size=6, max_size=6),
+    st.floats(-100, 100),
+    st.permutations(range(6)),
+    st.floats(-3, 3),
+)
+def test_scale_and_order_of_features_and_scale_of_the_space_change_nothing(powers, shift, order, size):
+    features, space = world(n=60)
+    before = SpacePredictor(GRID).fit(features, space).place(features)
+    turned = (features * 10.0 ** np.array(powers) + shift).iloc[:, order]
+    after = SpacePredictor(GRID).fit(turned, space * 10**size).predict(turned) / 10**size
+    np.testing.assert_allclose(after, before.space, atol=1e-4)
 
 
 def test_copies_in_one_group_stay_on_one_side_of_every_fold():
