@@ -24,7 +24,9 @@ def main() -> None:
         figure = Figure(figsize=(PAGE_WIDTH, 2.3), layout="constrained")
         left, right = figure.subplots(1, 2)
         plot_accuracy({name: system["held_out_accuracy"] for name, system in systems.items()}, labels, ax=left)
-        plot_category_scores({name: s["top3_nearest_centroid"] for name, s in systems.items()}, labels, ax=right)
+        found = {name: system["interpretation"]["categories"] for name, system in systems.items()}
+        scores = {name: {**one["centroid"]["all"], "top": one["top"]} for name, one in found.items()}
+        plot_category_scores(scores, labels, ax=right)
         right.set_yticklabels([])
     save_figure(figure, options.out, "emotion_videos", formats=("png",))
 

@@ -14,18 +14,21 @@ def test_the_example_predicts_held_out_choices_and_follows_the_ratings(data, tmp
     text = EXAMPLE.read_text().replace("2_000_000", "1_000_000").replace("test = 100_000", "test = 20_000")
     # Without the encoder, which may not be at hand.
     text = text[: text.index("[systems.language]")] + text[text.index("[embedding]") :]
+    text += 'analyses = ["components", "correlations"]\ncomparisons = ["ratings"]\npermutations = 200\n'
     study = tmp_path / "study.toml"
     study.write_text(text)
     summary = run_study(study).summary
     systems = summary["systems"]
     assert summary["agreement"]["pairs"][0]["value"] == pytest.approx(0.51, abs=0.015)
-    ratings = summary["rating_spaces"]
-    assert 0.97 < ratings["category"]["value"] < 0.99
-    assert 0.57 < ratings["dimension"]["most_common"]["value"] < 0.65
-    assert ratings["category"]["column_shuffled"]["value"] > 0.9  # circular: no structure is needed to score
+    ratings = summary["together"]["ratings"]
+    assert 0.97 < ratings["category"]["centroid"]["all"]["value"] < 0.99
+    assert 0.57 < ratings["dimension"]["centroid"]["17 commonest"]["value"] < 0.65
+    shuffled = ratings["category"]["column_shuffled"]["plain"]["value"]
+    assert shuffled > 0.9  # circular: no structure is needed to score
     assert systems["human_category"]["held_out_accuracy"]["value"] > 0.93
     assert systems["human_dimension"]["held_out_accuracy"]["value"] > 0.93
-    tops = [c["top_ratings"][0] for c in systems["human_category"]["interpretation"]["components"] if c["top_ratings"]]
+    of_components = systems["human_category"]["interpretation"]["correlations"]["top_ratings"]
+    tops = [ratings[0] for ratings in of_components.values() if ratings]
     # The near-diagonal heat map: most components of the category space follow one category closely (with two
     # million triplets 28 of 30 do; the problem is not convex, and fewer triplets merge more of them).
     assert sum(top["r"] > 0.8 for top in tops) >= 15
