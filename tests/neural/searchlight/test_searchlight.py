@@ -521,7 +521,7 @@ def test_what_cannot_be_asked_is_refused_in_a_sentence(recording, spaces, sphere
     refused("there is no space 'visual'", recording, spaces, spheres, controls=["visual"])
     refused("all spaces are held constant", recording, spaces, spheres, controls=["mllm", "human"])
     refused("known for Pearson only", recording, spaces, spheres, controls=["human"], statistic="spearman")
-    refused("known for tau-a", recording, spaces, spheres, statistic="kendall")
+    refused("no closed form", recording, spaces, spheres, statistic="kendall")
     refused("there are no centres", recording, spaces, empty)
 
 

@@ -316,7 +316,7 @@ def test_covariances_of_bins_are_those_of_sorting(grouped):
     assert not found[0].by_sorting[0]
     scale = np.sqrt(np.diag(found[1].covariances[0]))
     distance = (found[0].covariances[0] - found[1].covariances[0]) / np.outer(scale, scale)
-    assert np.abs(distance).max() < 1e-3
+    assert np.abs(distance).max() < 3e-3  # 2e-4 of 2,180 stimuli
 
 
 def _studies(rng, n, count):

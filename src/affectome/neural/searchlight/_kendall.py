@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from affectome.errors import InputError
 from affectome.neural.searchlight._inputs import BrainMetric, ModelGeometry, Neighbourhoods, Patterns
+from affectome.neural.searchlight._jackknife import jackknife_covariance
 from affectome.neural.searchlight._spearman import (
     AllowedPairs,
     brain_keys,
@@ -19,7 +21,7 @@ from affectome.neural.searchlight._spearman import (
     model_keys,
 )
 
-__all__ = ["MOST_PAIRS", "KendallScorer", "KendallScores", "PreparedKendall", "tau_a"]
+__all__ = ["MOST_PAIRS", "KendallScorer", "KendallScores", "PermutedTau", "PreparedKendall", "concordance", "tau_a"]
 
 Floats = NDArray[np.float64]
 
@@ -36,11 +38,30 @@ class KendallScores:
     tau : float64 array of shape (n_centres, n_models)
         NaN where all pairs of a centre are equally similar.
     n_pairs : int
+    covariances : float64 array of shape (n_centres, n_models, n_models) or None
+        Of the tau of a centre, by the infinitesimal jackknife over stimuli (or runs).
     """
 
     names: tuple[str, ...]
     tau: Floats
     n_pairs: int
+    covariances: Floats | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class PermutedTau:
+    """Tau-a with the stimuli of the spaces rearranged.
+
+    Attributes
+    ----------
+    reached : int64 array of shape (n_centres, n_models)
+        Rearrangements whose tau is at least the observed one; 0 where that is NaN.
+    maxima : float64 array of shape (n_orders, n_models)
+        Largest tau over the centres; -inf where none is defined.
+    """
+
+    reached: NDArray[np.int64]
+    maxima: Floats
 
 
 @dataclass(frozen=True)
@@ -56,13 +77,24 @@ class KendallScorer:
     truth; tau-a does not (Nili et al. 2014). Its largest value is then below 1.
 
     The order of similarities, and which are tied, is as in ``SpearmanScorer(method="sort")``; concordance is counted by
-    :func:`scipy.stats.kendalltau`. No p-value comes with it: a permutation changes which pairs are compared, and no
-    closed form is known for that.
+    :func:`scipy.stats.kendalltau`. For p, permutations are drawn and counted one by one
+    (:meth:`PreparedKendall.permuted`): what a permutation does to such a count has no closed form here.
+
+    The **interval** follows from the count c_p of each pair (choices with another pair that are ordered alike, less
+    those ordered differently): with every pair weighing the product of the weights of its stimuli, the influence of
+    stimulus i on tau is
+
+    .. math:: I_i = \frac{2}{P (P - 1)} \sum_{p \ni i} \big(c_p - \tau (P - 1)\big),
+
+    and the covariance of two tau is n / (n - 1) times the sum of the products of their influences, as in
+    :func:`affectome.neural.searchlight._jackknife.jackknife`.
 
     Parameters
     ----------
     metric
         Of the patterns: "correlation", "cosine", "euclidean" or "sqeuclidean". The last two order alike.
+    jackknife : bool
+        Also the covariances of the tau of a centre.
 
     Examples
     --------
@@ -75,6 +107,7 @@ class KendallScorer:
     """
 
     metric: BrainMetric = "correlation"
+    jackknife: bool = False
 
     def __post_init__(self) -> None:
         check_metric(self.metric)
@@ -98,8 +131,10 @@ class KendallScorer:
             )
         if not models:
             raise InputError("there is no space to compare", source="models", remedy="give at least one")
-        keys = np.array([model_keys(model, pairs) for model in models])
-        return PreparedKendall(self, patterns.responses, pairs, tuple(model.name for model in models), keys)
+        every = AllowedPairs.between_runs(len(patterns.responses), None)
+        codes = [_codes(model_keys(model, every)).astype(np.float64) for model in models]
+        tables = np.array([every.table(one) for one in codes], np.int32)
+        return PreparedKendall(self, patterns.responses, pairs, tuple(model.name for model in models), tables)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,15 +147,32 @@ class PreparedKendall:
     responses : float32 array of shape (n, n_voxels)
     pairs : AllowedPairs
     names : tuple of str
-    keys : array of shape (n_models, n_pairs)
-        In the order of the similarities of each space.
+    tables : int32 array of shape (n_models, n, n)
+        Of all pairs of stimuli, also those that do not count: their places in the order of the similarities of each
+        space, from 0, equal where tied.
+    groups : intp array of shape (n,) or None
+        What is taken as independent for the covariances where that is not single stimuli.
     """
 
     scorer: KendallScorer
     responses: NDArray[np.float32]
     pairs: AllowedPairs
     names: tuple[str, ...]
-    keys: NDArray[np.number]
+    tables: NDArray[np.int32]
+    groups: NDArray[np.intp] | None = None
+
+    @cached_property
+    def keys(self) -> NDArray[np.int32]:
+        """Of the pairs that count, (n_models, n_pairs)."""
+        left, right = self._stimuli
+        return self.tables[:, left, right]
+
+    @cached_property
+    def _stimuli(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Both stimuli of each pair that counts."""
+        order, first = self.pairs.order, self.pairs.first
+        left = np.repeat(order, len(order) - first)
+        return left, np.concatenate([order[start:] for start in first])
 
     def score(self, neighbourhoods: Neighbourhoods) -> KendallScores:
         """Tau-a of every neighbourhood with every space, one after the other.
@@ -131,11 +183,89 @@ class PreparedKendall:
             For a neighbourhood without voxels, or of one voxel with ``metric="correlation"``.
         """
         check_sizes(neighbourhoods, self.scorer.metric)
-        tau = np.empty((len(neighbourhoods), len(self.names)))
-        for centre in range(len(neighbourhoods)):
-            own = brain_keys(self.responses[:, neighbourhoods[centre]], self.scorer.metric, self.pairs)
+        n_centres, n_models = len(neighbourhoods), len(self.names)
+        tau = np.empty((n_centres, n_models))
+        covariances = np.empty((n_centres, n_models, n_models)) if self.scorer.jackknife else None
+        for centre in range(n_centres):
+            own = self._own(neighbourhoods[centre])
             tau[centre] = [tau_a(own, theirs) for theirs in self.keys]
-        return KendallScores(self.names, tau, self.pairs.n_pairs)
+            if covariances is not None:
+                influence = np.array([self._influence(own, theirs) for theirs in self.keys])
+                influence[np.isnan(tau[centre])] = np.nan
+                covariances[centre] = jackknife_covariance(influence, self.groups)
+        return KendallScores(self.names, tau, self.pairs.n_pairs, covariances)
+
+    def permuted(self, neighbourhoods: Neighbourhoods, tau: Floats, orders: NDArray[np.integer]) -> PermutedTau:
+        """How often tau is reached with the stimuli of the spaces rearranged, and the largest of each rearrangement.
+
+        Parameters
+        ----------
+        neighbourhoods
+        tau : array of shape (n_centres, n_models)
+            As they are.
+        orders : array of shape (n_orders, n)
+            ``orders[k][i]`` is the stimulus of the space that meets the responses to stimulus i.
+
+        Notes
+        -----
+        Null: the space does not know which stimulus evoked which response. The pairs that count belong to the responses
+        and stay; what a rearrangement brings there may be any pair. P log P operations each, P the pairs that count.
+        """
+        choices = self.pairs.n_pairs * (self.pairs.n_pairs - 1) // 2
+        reached = np.zeros(tau.shape, np.int64)
+        maxima = np.full((len(orders), len(self.names)), -np.inf)
+        for centre in range(len(neighbourhoods)):
+            own = self._own(neighbourhoods[centre])
+            for m in np.flatnonzero(~np.isnan(tau[centre])).tolist():
+                totals = self._totals(own, m, orders)
+                reached[centre, m] = (totals >= round(tau[centre, m] * choices)).sum()
+                maxima[:, m] = np.maximum(maxima[:, m], totals / choices)
+        return PermutedTau(reached, maxima)
+
+    def _own(self, voxels: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Codes of the pairs that count, in the brain."""
+        return _codes(brain_keys(self.responses[:, voxels], self.scorer.metric, self.pairs))
+
+    def _totals(self, own: NDArray[np.int32], model: int, orders: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Concordant less discordant choices in every rearrangement, (n_orders,)."""
+        from affectome.neural.searchlight._kendall_kernels import fill_permuted
+
+        table, (left, right) = self.tables[model], self._stimuli
+        tree, y = np.empty(int(table.max()) + 2, np.int64), np.empty(len(own), np.int32)
+        concordance, totals = np.empty(len(own), np.int64), np.empty(len(orders), np.int64)
+        order = np.argsort(own, kind="stable")
+        fill_permuted(order, own, table, left, right, orders.astype(np.int64), tree, y, concordance, totals)
+        return totals
+
+    def _influence(self, own: NDArray[np.int32], theirs: NDArray[np.int32]) -> Floats:
+        """Derivative of tau by the weight of each stimulus, (n,)."""
+        counts = np.asarray(2 / (len(own) - 1) * concordance(own, theirs), np.float64)
+        influence = np.empty(len(self.pairs.order))
+        influence[self.pairs.order] = self.pairs.influence(counts)
+        return influence
+
+
+def concordance(x: NDArray[np.int32], y: NDArray[np.int32]) -> NDArray[np.int64]:
+    """For each value, how many others it is ordered with alike in x and y, less those it is ordered with differently.
+
+    Examples
+    --------
+    >>> concordance(np.array([0, 1, 2, 3], np.int32), np.array([0, 0, 2, 1], np.int32)).tolist()
+    [2, 2, 1, 1]
+    """
+    from affectome.neural.searchlight._kendall_kernels import fill_concordance
+
+    counts, tree = np.zeros(len(x), np.int64), np.empty(int(y.max()) + 2, np.int64)
+    order = np.argsort(x, kind="stable")
+    fill_concordance(order, x, y, tree, True, counts)
+    fill_concordance(order[::-1].copy(), x, y, tree, False, counts)
+    return counts
+
+
+def _codes(keys: NDArray[np.number]) -> NDArray[np.int32]:
+    """Places of the different values in their order, from 0."""
+    places = np.unique(keys, return_inverse=True)[1]
+    return np.asarray(places, np.int32)
 
 
 def tau_a(x: NDArray[np.number], y: NDArray[np.number]) -> float:

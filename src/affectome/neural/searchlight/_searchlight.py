@@ -48,7 +48,7 @@ _SCORERS: dict[str, Callable[[Asked, Patterns], PearsonChunks | SpearmanChunks |
     "spearman": SpearmanChunks,
     "kendall": KendallChunks,
 }
-_VERSION = 2  # raised when the same inputs would now give other chunks
+_VERSION = 3  # raised when the same inputs would now give other chunks
 _FEW = 30  # stimuli below which the moments do not tell the tail of all permutations
 _ROUNDING = 1e-5  # of scores whose permutations are summed in float32
 _CLOSED = "The stimuli of the space are exchangeable over the whole recording (all permutations, in closed form)."
@@ -97,7 +97,7 @@ def searchlight(
         Similarity of stimuli in a space, one for all or one each (see :func:`model_geometry`).
     statistic
         ``"pearson"``: exact to 1e-6. ``"spearman"``: ranks by bins, with a bound on the error (`bound`).
-        ``"kendall"``: tau-a, of at most 100,000 pairs, with neither test nor intervals.
+        ``"kendall"``: tau-a, of at most 100,000 pairs; p by drawn permutations alone.
     brain_metric
         Similarity of patterns: ``"correlation"``, ``"cosine"``, or minus the (squared) Euclidean distance.
     within_run
@@ -199,10 +199,8 @@ def searchlight(
     """
     _check_choices(statistic, test, units, level)
     device = device_of(backend)
-    if statistic == "kendall" and (test != "none" or intervals or differences):
-        raise InputError(
-            "neither a test nor an interval is known for tau-a here", remedy='use test="none" without differences'
-        )
+    if statistic == "kendall" and test == "closed":
+        raise InputError("tau-a under permutations has no closed form", remedy='use test="drawn", or test="none"')
     given, models = _matched(recording, spaces, metric, within_run)
     counted = replace(given, run=None) if within_run == "include" else given
     if within_run not in ("exclude", "include"):

@@ -19,7 +19,7 @@ from affectome._numba import kernel
 _ROWS = 128  # stimuli of a block of similarities: for 2,180 stimuli 1.1 MB of float32
 _PILOT = 64  # stimuli whose similarities say where the bins go
 _SPREAD = 1.5  # times their interquartile range, about two s.d. of a normal distribution, half of the bins are used up
-_COARSE_BITS = 12  # the jackknife sums what lies above a pair in so many bins that its tables stay in the cache
+LEVELS = 64  # the jackknife sees ranks in so many equal stretches: two of them are a table that stays in the cache
 
 CORRELATION, COSINE, EUCLIDEAN = 0, 1, 2
 
@@ -139,103 +139,125 @@ def _fill_ranks_of_bins(counts, n_pairs, ranks):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _add_pairs(codes, ranks, model, begin, line, rows, squares, products):  # type: ignore[no-untyped-def]
-    """Pairs of one stimulus, from `begin` on: `rows`, `squares` (of its partners) and `products` grow.
+def _add_pairs(line, model, begin, first, i, sums, squares, products, crossed):  # type: ignore[no-untyped-def]
+    """The ranks `line` of the pairs of stimulus i: all sums over the pairs of a stimulus grow, for it and its partners.
 
-    The sum of its ranks, and of their squares, come back.
+    `products` (n_models,) are totals; `crossed`, (n_models, n) or empty, are those of single stimuli.
     """
-    count = len(rows)
-    of_pairs = codes[begin : begin + count]
-    for j in range(count):
-        line[j] = ranks[of_pairs[j]]
+    count = len(line)
+    rows, others = sums[first:], squares[first:]
     total, square = np.float32(0.0), np.float32(0.0)
     for j in range(count):
         total += line[j]
         square += line[j] * line[j]
     for j in range(count):
         rows[j] += line[j]
-        squares[j] += line[j] * line[j]
+        others[j] += line[j] * line[j]
+    sums[i] += total
+    squares[i] += square
     for s in range(len(products)):
         theirs = model[s, begin : begin + count]
         product = np.float32(0.0)
         for j in range(count):
             product += line[j] * theirs[j]
         products[s] += product
-    return total, square
+        if len(crossed):
+            of_partners = crossed[s, first:]
+            for j in range(count):
+                of_partners[j] += line[j] * theirs[j]
+            crossed[s, i] += product
 
 
 @kernel()
-def _fill_above(sums, n_pairs, table):  # type: ignore[no-untyped-def]
-    """``table[b]`` = (sum over the bins above b, and half of b's own) / number of pairs."""
-    below, total = 0.0, 0.0
+def _fill_levels(ranks, levels):  # type: ignore[no-untyped-def]
+    """Level of each rank: the LEVELS equal stretches from the lowest to the highest."""
+    half, many, last = np.float32(0.5), np.float32(LEVELS), np.int32(LEVELS - 1)
+    for j in range(len(ranks)):
+        levels[j] = np.uint16(min(np.int32((ranks[j] + half) * many), last))
+
+
+@kernel()
+def _count_levels(own, theirs, first, i, cells, of_stimuli, together):  # type: ignore[no-untyped-def]
+    """Count the levels of the pairs of stimulus i, in the brain for it and its partners, and with each space."""
+    count = len(own)
+    partners, of_own = of_stimuli[first:], of_stimuli[i]
+    for j in range(count):
+        partners[j, own[j]] += np.uint16(1)
+    for j in range(count):
+        of_own[own[j]] += np.uint16(1)
+    for s in range(len(theirs)):
+        of_space, table = theirs[s], together[s]
+        for j in range(count):
+            cells[j] = own[j] * np.uint16(LEVELS) + of_space[j]
+        for j in range(count):
+            table[cells[j]] += np.uint32(1)
+
+
+@kernel()
+def add_values_of_pairs(values, first, start, sums):  # type: ignore[no-untyped-def]
+    """Add the value of each pair to the sums of both its stimuli."""
+    n = len(first)
+    for i in range(n):
+        line, others, total = values[start[i] : start[i] + n - first[i]], sums[first[i] :], 0.0
+        for j in range(len(line)):
+            total += line[j]
+        for j in range(len(line)):
+            others[j] += line[j]
+        sums[i] += total
+
+
+@kernel()
+def count_model_levels(ranks, first, start, means, of_stimuli):  # type: ignore[no-untyped-def]
+    """Of one space: mean rank of each level (LEVELS,); and (n, 2 LEVELS) of the pairs of each stimulus.
+
+    The latter are how many lie in each level, and the sum of their ranks about the mean of the level.
+    """
+    n = len(first)
+    levels, counts = np.empty(n, np.uint16), np.zeros(LEVELS)
+    means[:] = 0.0
+    of_stimuli[:] = 0.0
+    for i in range(n):
+        line = ranks[start[i] : start[i] + n - first[i]]
+        _fill_levels(line, levels)
+        for j in range(len(line)):
+            means[levels[j]] += line[j]
+            counts[levels[j]] += 1
+    for level in range(LEVELS):
+        means[level] /= max(counts[level], 1.0)
+    for i in range(n):
+        line, partners = ranks[start[i] : start[i] + n - first[i]], of_stimuli[first[i] :]
+        _fill_levels(line, levels)
+        for j in range(len(line)):
+            about = np.float32(line[j] - means[levels[j]])
+            of_stimuli[i, levels[j]] += np.float32(1)
+            partners[j, levels[j]] += np.float32(1)
+            of_stimuli[i, LEVELS + levels[j]] += about
+            partners[j, LEVELS + levels[j]] += about
+
+
+@kernel()
+def _fill_means_of_levels(counts, ranks, n_pairs, levels, means):  # type: ignore[no-untyped-def]
+    """Of the pairs of each level: mean rank, squared rank, and squared share of the pairs that lie in one bin."""
+    sizes = np.zeros(LEVELS)
+    means[:] = 0.0
+    _fill_levels(ranks, levels)
+    for b in range(len(counts)):
+        count, rank = np.float64(counts[b]), np.float64(ranks[b])
+        means[0, levels[b]] += count * rank
+        means[1, levels[b]] += count * rank * rank
+        means[2, levels[b]] += count * (count / n_pairs) ** 2
+        sizes[levels[b]] += count
+    for level in range(LEVELS):
+        means[:, level] /= max(sizes[level], 1.0)
+
+
+@kernel()
+def _fill_above(sums, known, n_pairs, table):  # type: ignore[no-untyped-def]
+    """``table[b]`` = (sum over the levels above b, and half of b's own) / number of pairs, less what is known of it."""
+    below, total = 0.0, sums.sum()
     for b in range(len(sums)):
-        total += sums[b]
-    for b in range(len(sums)):
-        table[b] = (total - below - sums[b] / 2) / n_pairs
+        table[b] = (total - below - sums[b] / 2) / n_pairs - known[b]
         below += sums[b]
-
-
-@kernel()
-def _shift_to_coarse(bins):  # type: ignore[no-untyped-def]
-    """Bits that the number of a bin loses to be one of at most 2^_COARSE_BITS."""
-    shift = 0
-    while (bins - 1) >> (shift + _COARSE_BITS) > 0:
-        shift += 1
-    return shift
-
-
-@kernel()
-def _own_influence(codes, ranks, first, start, degree, variance, influence):  # type: ignore[no-untyped-def]
-    """Derivative of the logarithm of the variance of the ranks of the brain by the weight of each stimulus."""
-    n, n_pairs, shift = len(first), len(codes), _shift_to_coarse(len(ranks))
-    sums, above = np.zeros(1 << _COARSE_BITS), np.empty(1 << _COARSE_BITS, np.float32)
-    for p in range(n_pairs):
-        sums[codes[p] >> shift] += ranks[codes[p]]
-    _fill_above(sums, n_pairs, above)
-    influence[:] = 0.0
-    values = np.empty(n, np.float32)
-    for i in range(n):
-        of_pairs = codes[start[i] : start[i] + n - first[i]]
-        for j in range(len(of_pairs)):
-            rank = ranks[of_pairs[j]]
-            values[j] = rank * rank + np.float32(2) * above[of_pairs[j] >> shift]
-        _add_values(values, influence, i, first[i])
-    _about_mean(influence, degree, n_pairs)
-    influence /= variance
-
-
-@kernel()
-def _cross_influence(codes, ranks, model, first, start, degree, influence):  # type: ignore[no-untyped-def]
-    """Derivative of the mean product of the ranks of brain and model by the weight of each stimulus."""
-    n, n_pairs, shift = len(first), len(codes), _shift_to_coarse(len(ranks))
-    half, many, last = np.float32(0.5), np.float32(1 << _COARSE_BITS), np.int32((1 << _COARSE_BITS) - 1)
-    of_bins, of_model = np.zeros(1 << _COARSE_BITS), np.zeros(1 << _COARSE_BITS)
-    for p in range(n_pairs):
-        of_bins[codes[p] >> shift] += model[p]
-        of_model[min(np.int32((model[p] + half) * many), last)] += ranks[codes[p]]
-    above, above_model = np.empty(len(of_bins), np.float32), np.empty(len(of_model), np.float32)
-    _fill_above(of_bins, n_pairs, above)
-    _fill_above(of_model, n_pairs, above_model)
-    influence[:] = 0.0
-    values = np.empty(n, np.float32)
-    for i in range(n):
-        of_pairs, theirs = codes[start[i] : start[i] + n - first[i]], model[start[i] : start[i] + n - first[i]]
-        for j in range(len(of_pairs)):
-            of_theirs = above_model[min(np.int32((theirs[j] + half) * many), last)]
-            values[j] = ranks[of_pairs[j]] * theirs[j] + above[of_pairs[j] >> shift] + of_theirs
-        _add_values(values, influence, i, first[i])
-    _about_mean(influence, degree, n_pairs)
-
-
-@kernel()
-def _add_values(values, sums, i, first):  # type: ignore[no-untyped-def]
-    """Add to the sums of stimulus i, and of its partners from `first` on, what their pairs are worth."""
-    others, total = sums[first:], np.float32(0.0)
-    for j in range(len(others)):
-        total += values[j]
-    for j in range(len(others)):
-        others[j] += values[j]
-    sums[i] += total
 
 
 @kernel()
@@ -248,31 +270,61 @@ def _about_mean(sums, degree, n_pairs):  # type: ignore[no-untyped-def]
 
 @kernel()
 def _fill_covariance(  # type: ignore[no-untyped-def]
-    codes, ranks, model, first, start, degree, units, variance, model_variance, model_influence, rho, covariance
-):
-    """Covariance of the rho of one centre with all spaces, by the infinitesimal jackknife."""
-    n, n_models = len(first), len(rho)
-    own, influences = np.empty(n), np.empty((n_models, n))
-    _own_influence(codes, ranks, first, start, degree, variance, own)
+    squares, crossed, of_stimuli, together, means, model_means, model_of_stimuli, n_pairs, degree, units, variance,
+    model_variance, model_influence, rho, covariance,
+):  # fmt: skip
+    """Covariance of the rho of one centre with all spaces, by the infinitesimal jackknife.
+
+    A weight acts on mean(u v) through the pairs of its stimulus (`crossed`), through the ranks u of all pairs that are
+    more similar in the brain (the sum of v above a pair), and likewise through v. These sums are known by levels, and
+    are added over the pairs of a stimulus by their counts. Where a pair lies within its level is known in the space. In
+    the brain, what v = slope * u would give is known exactly, (1/4 - u^2 - w^2 / 4) / 2 times the slope with w the
+    share of the pairs that are tied, and only what is left of the sum goes through levels.
+    """
+    n_models, n = crossed.shape
+    above, above_model = np.empty((LEVELS, n_models + 1), np.float32), np.zeros((n_models, 2 * LEVELS), np.float32)
+    slopes, itself = rho * np.sqrt(model_variance / variance), (0.25 - means[1] - means[2] / 4) / 2
     for s in range(n_models):
-        _cross_influence(codes, ranks, model[s], first, start, degree, influences[s])
+        of_own, of_theirs, sizes = np.zeros(LEVELS), np.zeros(LEVELS), np.zeros(LEVELS)
+        for a in range(LEVELS):
+            for b in range(LEVELS):
+                shared = np.float64(together[s, a * LEVELS + b])
+                of_own[a] += shared * model_means[s, b]
+                of_theirs[b] += shared * means[0, a]
+                sizes[b] += shared
+        _fill_above(of_own, slopes[s] * itself, n_pairs, above[:, s])
+        _fill_above(of_theirs, np.zeros(LEVELS), n_pairs, above_model[s, :LEVELS])
+        for b in range(LEVELS):
+            above_model[s, LEVELS + b] = -of_theirs[b] / max(sizes[b], 1.0)
+    for a in range(LEVELS):
+        above[a, n_models] = -means[2, a] / 4
+    through_own = np.dot(of_stimuli.astype(np.float32), above)
+    own, known = np.empty(n), np.empty(n)
+    for i in range(n):
+        own[i] = through_own[i, n_models]  # u^2 and twice what lies above, less 1/4
+        known[i] = (degree[i] / 4 - squares[i] + own[i]) / 2
+    _about_mean(own, degree, n_pairs)
+    own /= variance
+    n_units = units.max() + 1
+    influence, influences = np.empty(n), np.zeros((n_models, n_units))
+    for s in range(n_models):
+        through_model = np.dot(model_of_stimuli[s], above_model[s])
+        for i in range(n):
+            influence[i] = crossed[s, i] + slopes[s] * known[i] + through_own[i, s] + through_model[i]
+        _about_mean(influence, degree, n_pairs)
         scale = np.sqrt(variance * model_variance[s])
         for i in range(n):
-            influences[s, i] = influences[s, i] / scale - rho[s] / 2 * (own[i] + model_influence[s, i])
-    n_units = units.max() + 1
-    together = np.zeros((n_models, n_units))
-    for s in range(n_models):
-        for i in range(n):
-            together[s, units[i]] += influences[s, i]
+            change = influence[i] / scale - rho[s] / 2 * (own[i] + model_influence[s, i])
+            influences[s, units[i]] += change
     for s in range(n_models):
         for t in range(n_models):
-            covariance[s, t] = (together[s] * together[t]).sum() * n_units / (n_units - 1)
+            covariance[s, t] = (influences[s] * influences[t]).sum() * n_units / (n_units - 1)
 
 
 @kernel(parallel=True)
 def fill_spearman(  # type: ignore[no-untyped-def]
-    responses, order, voxels, starts, kind, first, start, degree, units, model, model_variance, model_influence, bins,
-    group, n_workers, jackknife, rho, within, moments, covariances,
+    responses, order, voxels, starts, kind, first, start, degree, units, model, model_variance, model_influence,
+    model_means, model_of_stimuli, bins, group, n_workers, jackknife, rho, within, moments, covariances,
 ):  # fmt: skip
     """Rank correlation of the similarities of every sphere with the ranks of every space, by bins.
 
@@ -287,6 +339,8 @@ def fill_spearman(  # type: ignore[no-untyped-def]
     model : float32 (n_models, n_pairs), mid-ranks about 0 in units of n_pairs
     model_variance : (n_models,)
     model_influence : (n_models, n), derivative of the logarithm of that variance by the weight of each stimulus
+    model_means, model_of_stimuli : float64 (n_models, LEVELS) and float32 (n_models, n, 2 LEVELS), needed if
+        `jackknife`, of :func:`count_model_levels`
     bins : at most 65,536
     group : centres that one reading of the model ranks serves
     rho : float64 (n_centres, n_models), filled; NaN where all similarities fall into one bin
@@ -307,6 +361,13 @@ def fill_spearman(  # type: ignore[no-untyped-def]
         line, offsets = np.empty(n, np.float32), np.empty(n, np.float32)
         sums, squares, products = np.empty((group, n)), np.empty((group, n)), np.empty((group, n_models))
         variances, cubes = np.empty(group), np.empty(group)
+        counted = n if jackknife else 0
+        crossed = np.empty((group, n_models if jackknife else 0, n), np.float32)
+        of_stimuli = np.empty((group, counted, LEVELS), np.uint16)
+        together = np.empty((group, n_models, LEVELS**2), np.uint32)
+        means = np.empty((group, 3, LEVELS))
+        levels, cells, of_bins = np.empty(n, np.uint16), np.empty(n, np.uint16), np.empty(bins, np.uint16)
+        theirs = np.empty((n_models, n), np.uint16)
         for block in range(np.int64(number), n_groups, n_workers):
             begin = block * group
             count = min(group, n_centres - begin)
@@ -317,17 +378,27 @@ def fill_spearman(  # type: ignore[no-untyped-def]
                 middle, spread = _middle_and_spread(rows, offsets)
                 _fill_bins(rows, offsets, first, start, middle, spread, tile, codes[c], counts)
                 variances[c], cubes[c], within[begin + c] = _fill_ranks_of_bins(counts, n_pairs, ranks[c])
+                if jackknife:
+                    _fill_means_of_levels(counts, ranks[c], n_pairs, of_bins, means[c])
             sums[:] = 0.0
             squares[:] = 0.0
             products[:] = 0.0
+            crossed[:] = 0.0
+            of_stimuli[:] = 0
+            together[:] = 0
             for i in range(n):
+                at, size = start[i], n - first[i]
+                if jackknife:
+                    for s in range(n_models):
+                        _fill_levels(model[s, at : at + size], theirs[s])
                 for c in range(count):
-                    total, square = _add_pairs(
-                        codes[c], ranks[c], model, start[i], line, sums[c, first[i] :], squares[c, first[i] :],
-                        products[c],
-                    )  # fmt: skip
-                    sums[c, i] += total
-                    squares[c, i] += square
+                    of_pairs, own = codes[c, at : at + size], line[:size]
+                    for j in range(size):
+                        own[j] = ranks[c, of_pairs[j]]
+                    _add_pairs(own, model, at, first[i], i, sums[c], squares[c], products[c], crossed[c])
+                    if jackknife:
+                        _fill_levels(own, levels)
+                        _count_levels(levels[:size], theirs, first[i], i, cells, of_stimuli[c], together[c])
             for c in range(count):
                 for s in range(n_models):
                     rho[begin + c, s] = products[c, s] / n_pairs / np.sqrt(variances[c] * model_variance[s])
@@ -338,6 +409,7 @@ def fill_spearman(  # type: ignore[no-untyped-def]
                 moments[begin + c, 4] = (sums[c] ** 3).sum()
                 if jackknife:
                     _fill_covariance(
-                        codes[c], ranks[c], model, first, start, degree, units, variances[c], model_variance,
-                        model_influence, rho[begin + c], covariances[begin + c],
+                        squares[c], crossed[c], of_stimuli[c], together[c], means[c], model_means, model_of_stimuli,
+                        n_pairs, degree, units, variances[c], model_variance, model_influence, rho[begin + c],
+                        covariances[begin + c],
                     )  # fmt: skip
