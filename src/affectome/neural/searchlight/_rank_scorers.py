@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from affectome.neural.searchlight._chunks import Arrays
 from affectome.neural.searchlight._inputs import ModelGeometry, Neighbourhoods, Patterns
 from affectome.neural.searchlight._kendall import KendallScorer, tau_a
+from affectome.neural.searchlight._kept import kept
 from affectome.neural.searchlight._mantel import ModelNull
 from affectome.neural.searchlight._moments3 import DEGREES, SUMS, RunBlocks, dense_pair_sums
 from affectome.neural.searchlight._permutations import CentreGeometry
@@ -20,6 +21,8 @@ from affectome.neural.searchlight._spearman import (
     PreparedSpearman,
     SpearmanScorer,
     SpearmanScores,
+    check_responses,
+    rank_models,
     tied_keys,
 )
 
@@ -38,9 +41,11 @@ class SpearmanChunks:
     def __init__(self, asked: Asked, patterns: Patterns) -> None:
         self.asked = asked
         scorer = SpearmanScorer(metric=asked.metric, jackknife=asked.jackknifed)
-        made = scorer.prepare(asked.models, patterns)
         nothing = np.empty((len(patterns.ids), 0), np.float32)
-        self._prepared = PreparedSpearman(scorer, nothing, made.ranked, asked.groups)
+        check_responses(patterns)
+        pairs = AllowedPairs.between_runs(asked.blocks.n, asked.blocks.run)
+        ranked = kept("ranks", asked, lambda: rank_models(asked.models, pairs))
+        self._prepared = PreparedSpearman(scorer, nothing, ranked, asked.groups)
         self._ranked_models = () if asked.drawn is None else tuple(map(self._as_ranks, asked.models))
 
     @property
@@ -155,6 +160,10 @@ def rank_nulls(asked: Asked) -> list[ModelNull]:
     The rank of a pair is its place among the pairs that count, also for a pair that does not: a permutation brings
     such pairs to places that count.
     """
+    return kept("moments of ranks", asked, lambda: _rank_nulls(asked))
+
+
+def _rank_nulls(asked: Asked) -> list[ModelNull]:
     everywhere, nulls = RunBlocks(asked.blocks.n), []
     for model in asked.models:
         ranks = _ranks(similarities(model), asked.blocks)
