@@ -255,9 +255,14 @@ def test_a_machine_that_cannot_submit_is_told_so(tmp_path, monkeypatch):
 def test_a_job_that_the_batch_system_refuses_is_one_sentence(tmp_path, monkeypatch):
     as_command(tmp_path / "sbatch", "echo 'sbatch: error: invalid partition specified: long' >&2; exit 1")
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    refused = r"sbatch took no job \(sbatch: error: invalid partition specified: long\); correct the table"
+    refused = r"batch system took no job \(sbatch: error: invalid partition specified: long\); correct the table"
     with pytest.raises(EnvironmentFailure, match=refused), on_cluster(jobs_table(tmp_path)):
         list(in_parallel(max, 1, [2], workers_for(None, 1)))
+
+
+def test_an_interrupt_means_what_it_meant_before_dask_jobqueue_was_loaded(tmp_path):
+    job_script(jobs_table(tmp_path))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_dask_that_is_not_installed_is_told_with_the_extra(monkeypatch):

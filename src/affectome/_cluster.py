@@ -7,14 +7,17 @@ import os
 import secrets
 import shlex
 import shutil
+import signal
 import socket
+import threading
 import warnings
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, chdir, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
-from itertools import islice
+from inspect import signature
+from itertools import count, islice
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -71,21 +74,22 @@ def on_cluster(cluster: ClusterTable | str | os.PathLike[str] | None) -> Iterato
         yield
         return
     table = cluster if isinstance(cluster, (LocalTable, AddressTable, JobsTable)) else read_cluster(cluster)
-    _check_installed(table)
+    _check(table)
     with ExitStack() as stack, sent_elsewhere(_Dask(table, stack)):
         yield
 
 
 def job_script(table: JobsTable) -> str:
     """What each job would be, without asking for one."""
-    with _queue(table) as cluster:
-        script: str = cluster.job_script()
+    script: str = _checked_job(table).job_script()
     return script
 
 
-def _check_installed(table: ClusterTable) -> None:
+def _check(table: ClusterTable) -> None:
+    """What can be known before there is something to do."""
     _installed("distributed")
     if isinstance(table, JobsTable):
+        _checked_job(table)
         command = shlex.split(_kind(table).job_cls.submit_command)[0]
         if shutil.which(command) is None:
             raise EnvironmentFailure(
@@ -95,15 +99,15 @@ def _check_installed(table: ClusterTable) -> None:
 
 
 @contextmanager
-def _client(table: ClusterTable) -> Iterator[Client]:
-    """The way to a scheduler; what was started for it ends with it."""
+def _client(table: ClusterTable, refused: list[Exception]) -> Iterator[Client]:
+    """The way to a scheduler; what was started for it ends with it. `refused` fills with what became of jobs."""
     from distributed import Client
 
     with ExitStack() as stack:
         if isinstance(table, AddressTable):
             address: Any = table.address
         else:
-            address = stack.enter_context(_local(table) if isinstance(table, LocalTable) else _jobs(table))
+            address = stack.enter_context(_local(table) if isinstance(table, LocalTable) else _jobs(table, refused))
         try:
             client = Client(address, timeout=_ANSWER, set_as_default=False)
         except OSError as error:
@@ -133,12 +137,17 @@ def _losses_told(scheduler: Any) -> Iterator[None]:
 
 
 def _installed(module: str) -> Any:
+    interrupts = {kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)}
     try:
         return import_module(module)
     except ImportError as error:
         raise EnvironmentFailure(
             f"a cluster needs {module}, which is not installed", remedy="pip install 'affectome[cluster]'"
         ) from error
+    finally:  # dask-jobqueue makes Ctrl-C a quiet success when it loads
+        if threading.current_thread() is threading.main_thread():
+            for kind, handler in interrupts.items():
+                signal.signal(kind, handler)
 
 
 def _local(table: LocalTable) -> Any:
@@ -160,24 +169,26 @@ def _environment(threads: int) -> dict[str, str]:
 
 
 @contextmanager
-def _jobs(table: JobsTable) -> Iterator[Any]:
+def _jobs(table: JobsTable, refused: list[Exception]) -> Iterator[Any]:
     """Jobs in the queue; those that still run at the end are cancelled."""
-    with _queue(table) as cluster:
+    from distributed import Status
 
-        async def submitted() -> None:
-            await cluster
+    kind = _kind(table)
 
-        cluster.scale(jobs=table.jobs.min)
-        try:
-            cluster.sync(submitted)
-        except (RuntimeError, ValueError) as error:
-            said = [line for line in str(error).splitlines() if line.strip()]
-            raise EnvironmentFailure(
-                f"{cluster.job_cls.submit_command} took no job ({said[-1].strip()})",
-                remedy="correct the table [cluster]",
-            ) from error
+    class Job(kind.job_cls):  # type: ignore[misc, name-defined]
+        async def start(self) -> None:
+            try:
+                await super().start()
+            except Exception as error:  # Dask would log it, and wait for ever
+                refused.append(error)
+                self.status = Status.closed
+                raise
+
+    with _installed("dask").config.set(_SETTINGS), kind(job_cls=Job, **_keywords(table)) as cluster:
         if table.jobs.min < table.jobs.max:
             cluster.adapt(minimum_jobs=table.jobs.min, maximum_jobs=table.jobs.max)
+        else:
+            cluster.scale(jobs=table.jobs.max)
         logger.info("Jobs are asked for; what they print goes to %s.", Path(table.logs).resolve())
         yield cluster
 
@@ -187,22 +198,20 @@ def _kind(table: JobsTable) -> Any:
     return getattr(_installed("dask_jobqueue"), f"{table.kind.upper()}Cluster")
 
 
-@contextmanager
-def _queue(table: JobsTable) -> Iterator[Any]:
-    """The cluster that dask-jobqueue makes of a table, without any job yet."""
+def _checked_job(table: JobsTable) -> Any:
+    """One job, as dask-jobqueue understands the table, without a scheduler."""
     kind = _kind(table)
     make_folder(table.logs)
-    with _installed("dask").config.set(_SETTINGS):
-        try:
-            cluster = kind(**_keywords(table))
-        except (TypeError, ValueError) as error:
-            raise InputError(
-                f"dask-jobqueue does not take it ({str(error).splitlines()[0]})",
-                source="[cluster] options",
-                remedy=f"see the parameters of its {kind.__name__}",
-            ) from error
-        with cluster:
-            yield cluster
+    of_cluster = set(signature(kind.__mro__[1].__init__).parameters) - {"interface", "protocol", "config_name"}
+    of_job = {name: value for name, value in _keywords(table).items() if name not in of_cluster}
+    try:
+        return kind.job_cls("tcp://scheduler:8786", name="worker", **of_job)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"dask-jobqueue does not take it ({str(error).splitlines()[0]})",
+            source="[cluster] options",
+            remedy=f"see the parameters of its {kind.__name__}",
+        ) from error
 
 
 def _keywords(table: JobsTable) -> dict[str, Any]:
@@ -239,11 +248,12 @@ class _Dask:
     def __init__(self, table: ClusterTable, stack: ExitStack) -> None:
         self.table, self.threads = table, table.threads
         self._stack = stack
+        self._refused: list[Exception] = []
 
     @cached_property
     def client(self) -> Client:
         """Opened when there is something to do."""
-        return self._stack.enter_context(_client(self.table))
+        return self._stack.enter_context(_client(self.table, self._refused))
 
     def width(self) -> int:
         """As many workers as there may be at once."""
@@ -285,11 +295,16 @@ class _Dask:
     def wait_for_a_worker(self) -> None:
         """What is placed on workers needs one; a cluster that follows the work starts one for this."""
         probe = self.client.submit(os.getpid, pure=False)
-        while True:
-            try:
-                probe.result(timeout=_PATIENCE)
+        for waited in count(1):
+            if self._refused:
+                said = [line for line in str(self._refused[0]).splitlines() if line.strip()]
+                raise EnvironmentFailure(
+                    f"the batch system took no job ({said[-1].strip()})", remedy="correct the table [cluster]"
+                ) from self._refused[0]
+            with suppress(TimeoutError):
+                probe.result(timeout=1)
                 return
-            except TimeoutError:
+            if waited % _PATIENCE == 0:
                 self.when_nothing_comes()
 
     def when_nothing_comes(self) -> None:
@@ -323,7 +338,7 @@ class _Round:
 
     def next_result(self) -> tuple[int, tuple[Any, Said]]:
         """The next that is there."""
-        from distributed import KilledWorker
+        from distributed import CancelledError, KilledWorker
 
         while True:
             try:
@@ -332,13 +347,12 @@ class _Round:
                 self.dask.when_nothing_comes()
                 continue
             future, part, placing = self.waiting.pop(number)
-            if future.status in ("cancelled", "lost"):
+            try:
+                return number, future.result()
+            except CancelledError:  # what it needs was lost with the last worker that had it
                 if placing == self._n_placed:
                     self._place()
                 self.send(number, part)
-                continue
-            try:
-                return number, future.result()
             except KilledWorker as error:
                 raise EnvironmentFailure(
                     f"{error.allowed_failures + 1} workers died one after the other at the same part, "
