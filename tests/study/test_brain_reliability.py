@@ -136,9 +136,11 @@ def test_a_second_run_computes_nothing_and_every_file_is_an_output(found, world)
     assert settings["radius"] == 1.5 and settings["within_run"] == "include"
 
 
-def test_regions_of_a_searchlight_are_shares_of_the_ceiling(found, world, tmp_path):
+def test_regions_of_a_searchlight_are_shares_of_the_ceiling(found, world, tmp_path, caplog):
     spaces = {"near": world / "spaces/near.parquet"}
-    searched = search_brain(asked(world, tmp_path, spaces=spaces), replace(HOW, intervals=False))
+    with caplog.at_level(logging.WARNING):
+        searched = search_brain(asked(world, tmp_path, spaces=spaces), replace(HOW, intervals=False))
+    assert caplog.text.count("sub-01: p in closed form is rough") == 1  # of centres and regions
     table = pd.read_csv(tmp_path / "group/regions.csv").set_index("region")
     bracket = pd.read_csv(found.results / "group/ceiling/regions.csv").set_index("region")
     for end in ("lower", "upper"):
@@ -166,6 +168,13 @@ def test_people_who_share_nothing_and_stimuli_that_come_once_are_told(world, tmp
     assert found.summary["reliability/people/regions"]["n_regions"] == 0
     assert found.summary["reliability/people/centres"]["n_centres"] == 0
     assert found.summary["reliability/halves/sub-02"]["n_stimuli"] == 24
+
+
+def test_regions_alone_leave_what_they_leave_with_centres(found, world, tmp_path):
+    again = reliability_brain(asked(world, tmp_path), HOW, centres=False)
+    assert "reliability/people/centres" not in again.summary and not list(tmp_path.rglob("voxels.csv"))
+    for name in ("group/ceiling/regions.csv", "sub-02/regions.csv"):
+        assert (tmp_path / name).read_bytes() == (found.results / name).read_bytes()
 
 
 def test_stimuli_of_a_space_alone_are_looked_at(world, tmp_path):

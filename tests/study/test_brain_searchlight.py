@@ -254,8 +254,9 @@ def test_regions_that_are_all_too_small_are_told_and_the_person_goes_on(world, t
     few = {name: roi & (np.cumsum(roi) <= 1) for name, roi in person.rois.items()}
     write_simulated_recordings([replace(person, rois=few)], tmp_path / "fmri")
     recordings = recording_sources(found_recordings(tmp_path / "fmri"))
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.INFO):
         found = search_brain(asked(world, tmp_path / "out", recordings=recordings), Searching(radius=2))
+    assert caplog.text.count("sub-01: 60 trials show a stimulus") == 1  # however often it is read
     assert not found.failed and found.summary["rsa/regions/sub-01"]["best_regions"] == []
     assert "sub-01: nothing is said of regions: no region has 3 voxels" in caplog.text
     assert (tmp_path / "out/sub-01/planted/view.html").exists()

@@ -43,7 +43,7 @@ _PEOPLE = {
 }
 
 
-def halves_stage(reading: BrainReading, subject: str, how: Searching) -> Stage:
+def halves_stage(reading: BrainReading, subject: str, how: Searching, *, centres: bool) -> Stage:
     """How alike the geometries of a person's odd and even runs are, where stimuli come in both."""
     asked, folder = reading.asked, folder_of(reading, subject)
 
@@ -65,7 +65,7 @@ def halves_stage(reading: BrainReading, subject: str, how: Searching) -> Stage:
             table.insert(0, "region", list(parcels.names))
             tables["regions"] = table.assign(subject=subject)
             told["best_regions"] = table.nlargest(5, "r")[["region", "r", "low", "high"]].to_dict("records")
-        if person.recording.geometry is not None:
+        if centres and person.recording.geometry is not None:
             spheres = searched_centres(person.recording.geometry, how)
             found = geometry_ceiling(halves, spheres, metric=with_factors(how), level=asked.level, progress=progress)
             voxels = _on_voxels(_half_table(found), spheres, person.recording.n_voxels)
@@ -80,7 +80,8 @@ def halves_stage(reading: BrainReading, subject: str, how: Searching) -> Stage:
         return Written(tables, figures, told, maps.files)
 
     return written_stage(
-        f"halves/{subject}", asked.out, folder, run, tables=(), parameters=_parameters(reading, how),
+        f"halves/{subject}", asked.out, folder, run, tables=(),
+        parameters={**_parameters(reading, how), "centres": centres},
         files=asked.files(subject, *asked.spaces, *asked.controls), reads=asked.reads(*asked.spaces, *asked.controls),
     )  # fmt: skip
 

@@ -121,7 +121,11 @@ def search_brain(
 
 
 def reliability_brain(
-    asked: Brain, how: Searching | None = None, *, progress: Callable[[str, str], Progress] | None = None
+    asked: Brain,
+    how: Searching | None = None,
+    *,
+    centres: bool = True,
+    progress: Callable[[str, str], Progress] | None = None,
 ) -> BrainResult:
     """How reliable the geometry of every place is: in the halves of a person's runs, and over people.
 
@@ -131,12 +135,15 @@ def reliability_brain(
         Spaces, where there are any, only say which stimuli are looked at.
     how : Searching
         Of it the radius and unit, ``brain_metric`` and ``within_run`` (of agreement over people).
+    centres
+        Whether neighbourhoods of all voxels are looked at beside regions.
     progress
         See :func:`encode_brain`, whose result and faults are these.
     """
     how = how or Searching()
     with_factors(how)  # refuses what has no ceiling before anything is read
-    of_person, of_all = partial(reliability_stages, how=how), partial(reliable_group_stages, how=how)
+    of_person = partial(reliability_stages, how=how, centres=centres)
+    of_all = partial(reliable_group_stages, how=how, centres=centres)
     return _run(asked, "reliability", of_person, of_all, 1, progress or unseen, how.of_patterns())
 
 

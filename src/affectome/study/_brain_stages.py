@@ -74,16 +74,17 @@ def searched_group_stages(reading: BrainReading, *, how: Searching) -> list[Stag
     return _of_kind("rsa", stages)
 
 
-def reliability_stages(reading: BrainReading, subject: str, *, how: Searching) -> list[Stage]:
+def reliability_stages(reading: BrainReading, subject: str, *, how: Searching, centres: bool) -> list[Stage]:
     """The halves of one person's runs."""
-    return _of_kind("reliability", [halves_stage(reading, subject, how)])
+    return _of_kind("reliability", [halves_stage(reading, subject, how, centres=centres)])
 
 
-def reliable_group_stages(reading: BrainReading, *, how: Searching) -> list[Stage]:
+def reliable_group_stages(reading: BrainReading, *, how: Searching, centres: bool) -> list[Stage]:
     """How well people agree, where there are several."""
     if len(reading.asked.recordings) < 2:
         return []
-    return _of_kind("reliability", [people_regions_stage(reading, how), people_centres_stage(reading, how)])
+    stages = [people_regions_stage(reading, how)]
+    return _of_kind("reliability", [*stages, people_centres_stage(reading, how)] if centres else stages)
 
 
 def _of_kind(kind: str, stages: Sequence[Stage]) -> list[Stage]:
