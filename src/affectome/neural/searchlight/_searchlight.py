@@ -127,7 +127,7 @@ def searchlight(
     n_jobs
         Processes, -1 for all cores; a GPU has one. Neither this nor the memory moves a bit of the result in NumPy.
     memory_gb
-        Beyond patterns and result; fewer processes run where more would not fit.
+        Beyond patterns and result; fewer processes run where more would not fit, and in torch batches are smaller.
     backend
         ``"numpy"``: compiled kernels. ``"torch_cuda"``: a GPU; ``"torch"``: the same code on the processor, to compare
         (docs/gpu.md). Results are equal to rounding; what has no form in torch is computed as with numpy, and logged.
