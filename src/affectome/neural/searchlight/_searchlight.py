@@ -175,7 +175,7 @@ def searchlight(
     there, which no permutation of stimuli tests. Two-sided, t with one less degree of freedom than units;
     Benjamini-Hochberg over the centres of one pair.
 
-    **Partial correlations:** permuting a space also breaks its relation to the controls, which is no null of them. Their
+    **Partial correlations:** permuting a space also breaks its relation to the controls, which is not their null. Their
     one-sided p is the jackknife's; null: nothing relates the space to the patterns beyond the controls.
 
     Cost: n V^2 + n V K operations per centre of V voxels, K factors of all spaces together. At n = 2,180, V = 123 and
