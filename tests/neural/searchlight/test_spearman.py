@@ -12,6 +12,9 @@ from affectome.errors import InputError
 from affectome.neural.searchlight import ModelGeometry, Neighbourhoods, Patterns, model_geometry
 from affectome.neural.searchlight._mantel import mantel_test
 from affectome.neural.searchlight._moments3 import SUMS, RunBlocks, dense_pair_sums
+from affectome.neural.searchlight._permutations import stimulus_permutations
+from affectome.neural.searchlight._rank_scorers import SpearmanChunks, _ranks
+from affectome.neural.searchlight._scorers import Asked
 from affectome.neural.searchlight._spearman import AllowedPairs, PreparedSpearman, SpearmanScorer, rank_models
 
 METRICS = ("correlation", "cosine", "sqeuclidean", "euclidean")
@@ -395,6 +398,38 @@ def test_p_from_the_sums_of_ranks_is_valid_where_brain_and_space_are_unrelated()
     p = mantel_test(scores.rho, sums, null).p[:, 0]
     for level in (0.05, 0.01):
         assert abs((p <= level).mean() - level) <= 2.6 * np.sqrt(level * (1 - level) / count)
+
+
+def test_a_pair_that_does_not_count_has_its_place_among_those_that_do():
+    rng = np.random.default_rng(16)
+    run = rng.integers(0, 4, 20)
+    similarity = rng.integers(0, 9, (20, 20)).astype(float)
+    similarity += similarity.T
+    ranks, counted = _ranks(similarity, RunBlocks(20, run)), listed(similarity, run)
+    for i, j in zip(*np.triu_indices(20, 1), strict=True):
+        place = ((counted < similarity[i, j]).sum() + (counted <= similarity[i, j]).sum()) / 2
+        assert ranks[i, j] == ranks[j, i] == pytest.approx(place / len(counted) - 0.5, abs=1e-12)
+    np.testing.assert_allclose(listed(ranks, run), (stats.rankdata(counted) - 0.5) / len(counted) - 0.5, atol=1e-12)
+
+
+def test_drawn_permutations_of_many_centres_are_those_of_scipy():
+    rng = np.random.default_rng(17)
+    n, run, spheres = 24, np.arange(24) // 6, parcels(*[5] * 20)  # more than are permuted at once
+    models, patterns = made(rng, n, 100, run=run)
+    drawn = stimulus_permutations(n, run, n_permutations=19, seed=0)
+    asked = Asked(tuple(models[:1]), "correlation", RunBlocks(n, run), False, drawn, False, None)
+    chunks = SpearmanChunks(asked, patterns)
+    found, table = chunks.score(patterns.responses, spheres), similarities(models[0])
+    null = np.empty((1 + len(drawn.orders), len(spheres)))
+    for k, order in enumerate([np.arange(n), *drawn.orders]):
+        theirs = stats.rankdata(listed(table[np.ix_(order, order)], run))
+        for c in range(len(spheres)):
+            own = stats.rankdata(listed(brain(patterns.responses[:, spheres[c]], "correlation"), run))
+            null[k, c] = np.corrcoef(own, theirs)[0, 1]
+    np.testing.assert_allclose(found["drawn"][:, 0], null[0], atol=1e-5)
+    np.testing.assert_array_equal(found["reached"][:, 0], (null[1:] >= null[0] - 1e-5).sum(axis=0))
+    np.testing.assert_allclose(found["maxima"][0, :, 0], null[1:].max(axis=1), atol=1e-5)
+    assert chunks.working_bytes(5) < 2**25 + 2**28 + 8 * 128 * n**2  # not the ranks of a whole chunk
 
 
 def test_mistakes_are_named():
