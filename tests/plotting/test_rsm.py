@@ -8,7 +8,7 @@ from matplotlib.text import Text
 from affectome import components_needed, measured_rsm, predicted_rsm, rsm_agreement, simulate_emotions
 from affectome.behavior import rsm_by_components, rsm_order
 from affectome.interpretation import top_categories
-from affectome.plotting import plot_components_needed, plot_rsm, save_figure
+from affectome.plotting import plot_components_needed, plot_rsm, plot_rsm_by_components, save_figure
 
 WORLD = simulate_emotions(30, 4, seed=0)
 TRIALS = WORLD.sample_answers(2500, seed=1)
@@ -108,6 +108,8 @@ def test_fit_to_the_rsm_stands_beside():
     assert beside.lines[0].get_ydata().tolist() == BY_RSM.curve["r"].tolist()
     assert beside.get_ylabel() == "r with the measured RSM" and beside.get_title() == "30 stimuli, 434 pairs"
     assert readable(figure)
+    alone = plot_rsm_by_components(BY_RSM)
+    assert alone.axes[0].lines[0].get_ydata().tolist() == BY_RSM.curve["r"].tolist() and readable(alone)
 
 
 def test_a_space_without_skill_still_makes_a_figure():

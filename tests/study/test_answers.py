@@ -79,7 +79,7 @@ def test_other_answers_rerun_what_depends_on_them_and_nothing_else(with_answers,
     assert all(record.reused for record in run_study(with_answers).records)
     write_triplets(with_answers.parent / "mllm.parquet", answers[:3500])
     again = [record.name for record in run_study(with_answers).records if not record.reused]
-    assert {"answers/mllm", "embedding/mllm", "behavior/mllm"} <= set(again)
+    assert {"answers/mllm", "embedding/mllm", "accuracy/mllm"} <= set(again)
     assert not {name for name in again if "human" in name} and "questions" not in again and "agreement" not in again
 
 

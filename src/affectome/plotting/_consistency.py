@@ -15,7 +15,9 @@ __all__ = ["plot_consistency"]
 _CHANCE = 1 / 3
 
 
-def plot_consistency(result: Consistency, labels: Mapping[str, str] | None = None, *, ax: Axes | None = None) -> Figure:
+def plot_consistency(
+    result: Consistency, labels: Mapping[str, str] | None = None, *, people: str = "people", ax: Axes | None = None
+) -> Figure:
     """Agreement of every model with people, best first, with its interval.
 
     The dashed line is chance, the grey band the human noise ceiling from its lower to its upper end, the dotted line
@@ -27,6 +29,8 @@ def plot_consistency(result: Consistency, labels: Mapping[str, str] | None = Non
         As :func:`affectome.behavior.choice_consistency` gives it.
     labels
         What models are called; by default their names.
+    people
+        What those are called who the models are held against.
     ax
         Axes to draw into; by default a figure of column width.
     """
@@ -57,7 +61,7 @@ def plot_consistency(result: Consistency, labels: Mapping[str, str] | None = Non
         ax.set_yticks(range(len(names)), labels=[(labels or {}).get(name, name) for name in names])
         ax.set_ylim(len(names) - 0.4, -0.6)
         ax.set_xlim(0, 1)
-        label = "Agreement with people"
+        label = f"Agreement with {people}"
         if result.ceiling is not None and result.ceiling.n_triplets < result.n_triplets:
             label += f"\n(ceiling: {result.ceiling.n_triplets:,} of {result.n_triplets:,} triplets)"
         ax.set_xlabel(label)

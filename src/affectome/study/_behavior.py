@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,11 @@ from affectome.study._behavior_tables import (
 from affectome.study._engine import Stage
 from affectome.study._plan import STIMULI, Plan
 from affectome.study._questions import people_answers
+from affectome.study._study_tables import FeatureJudgeTable, SentenceJudgeTable
 from affectome.study._written import Written, written_stage
 from affectome.triplets import TripletSet
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["accuracy", "agreement", "ceiling", "needed", "people", "people_together", "rsm"]
 
@@ -65,12 +69,13 @@ def ceiling(plan: Plan, name: str) -> Stage:
         facts = explained_facts(result)
         summary = {**ends["upper"], **ends, **ceiling_facts(result.ceiling), **facts}
         del summary["ceiling"]  # is all of the above
-        if bracket["lower"] == 1:
+        if bracket["lower"] == 1 and _is_computed(plan, name):
             summary["warnings"] = [
-                *summary["warnings"],
-                f"{plan.study.label(name)} named the same odd one every time, so its ceiling is 1: no noise of its "
-                "own limits what can be predicted.",
+                f"{plan.study.label(name)} computes its choices and never errs, so its ceiling is 1 and its repeats say "
+                "nothing of noise."
             ]
+        for sentence in summary["warnings"]:
+            logger.warning("%s: %s", name, sentence)
         return Written({"ceiling": result.ceiling.table, "explained": result.table}, {}, summary)
 
     return _stage(plan, "ceiling", name, run, ("test", "repeats"), settings, tables=["ceiling", "explained"])
@@ -141,6 +146,12 @@ def needed(plan: Plan, name: str) -> Stage:
 
     tables = ["accuracy_by_weights", "components_needed"]
     return _stage(plan, "needed", name, run, ("test",), settings, tables=tables, figures=["components_needed"])
+
+
+def _is_computed(plan: Plan, name: str) -> bool:
+    """Whether a judge always makes the same choice, since it draws no noise."""
+    judge = plan.study.systems[name].judge
+    return isinstance(judge, (FeatureJudgeTable, SentenceJudgeTable)) and judge.temperature is None
 
 
 def _scoring(plan: Plan, *purpose: str) -> dict[str, Any]:
@@ -227,12 +238,14 @@ def _beside_people(plan: Plan, stage: str, systems: Sequence[str], folder: str, 
         answers = {name: _own_answers(plan, name) for name in systems}
         result = choice_consistency(reference, answers, **settings)
         facts = consistency_facts(result)
+        for sentence in result.warnings:
+            logger.warning("%s: %s", stage, sentence)
         tables = {"consistency": result.table, "coverage": result.coverage, "slots": result.slots}
         if len(systems) > 1:
             tables["differences"] = result.differences
         return Written(
             {key: found.set_index(found.columns[0]) for key, found in tables.items()},
-            {"consistency": plot_consistency(result, labels)},
+            {"consistency": plot_consistency(result, labels, people=table.label)},
             {**headline(facts), "label": table.label, **facts},
         )
 
