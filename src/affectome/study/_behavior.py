@@ -71,8 +71,8 @@ def ceiling(plan: Plan, name: str) -> Stage:
         del summary["ceiling"]  # is all of the above
         if bracket["lower"] == 1 and _is_computed(plan, name):
             summary["warnings"] = [
-                f"{plan.study.label(name)} computes its choices and never errs, so its ceiling is 1 and its repeats say "
-                "nothing of noise."
+                f"{plan.study.label(name)} computes its choices and never errs, so its ceiling is 1 and its repeats "
+                "say nothing of noise."
             ]
         for sentence in summary["warnings"]:
             logger.warning("%s: %s", name, sentence)
