@@ -117,7 +117,14 @@ def _client(table: ClusterTable, refused: list[Exception]) -> Iterator[Client]:
         stack.enter_context(client)
         if not isinstance(table, AddressTable):
             stack.enter_context(_losses_told(address.scheduler))
+        if isinstance(table, LocalTable):
+            client.register_worker_callbacks(_leave_interrupts_to_the_caller)
         yield client
+
+
+def _leave_interrupts_to_the_caller() -> None:
+    """Ctrl-C reaches every process of a terminal; the caller ends the workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextmanager
