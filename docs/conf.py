@@ -47,7 +47,8 @@ def write_tables(app: Sphinx, what: str, name: str, obj: Any, options: Any, line
             part = member.__module__.removeprefix(name).split("._")[0].removeprefix(".")
             parts.setdefault(part, []).append(public)
         elif not isinstance(member, ModuleType) and public != "__version__":
-            constants += ["", f".. py:data:: {public}", f"   :value: {textwrap.shorten(repr(member), 80, placeholder=" …")}"]
+            value = textwrap.shorten(repr(member), 80, placeholder=" …")
+            constants += ["", f".. py:data:: {public}", f"   :value: {value}"]
     for part, publics in sorted(parts.items()):
         home = f"{part}." if name == "affectome" and part else ""
         lines += ["", f"**{part}**" if part and len(parts) > 1 else "", "", ".. autosummary::", "   :nosignatures:", ""]
