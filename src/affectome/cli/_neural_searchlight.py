@@ -7,7 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
-from affectome.cli._common import Json, LogFile, Quiet, command, left_out_ids, one_of, stage_progress, start_logging
+from affectome.cli._common import (
+    Cluster,
+    Json,
+    LogFile,
+    Quiet,
+    command,
+    left_out_ids,
+    one_of,
+    stage_progress,
+    start_logging,
+)
 from affectome.cli._neural import (
     AcrossRuns,
     AverageRepeats,
@@ -92,6 +102,7 @@ def searchlight(
     level: Level = 0.95,
     seed: Seed = 0,
     jobs: Annotated[int, typer.Option("--jobs", help="Processes over centres; -1 for all cores.")] = 1,
+    cluster: Cluster = None,
     quiet: Quiet = False,
     json: Json = False,
     log_file: LogFile = None,
@@ -104,6 +115,7 @@ def searchlight(
     in every region. With several people: the group. Centres that are done are kept when it stops.
     """
     start_logging(quiet, log_file)
+    from affectome._cluster import on_cluster
     from affectome.study import Brain, Searching, search_brain
 
     asked = Brain(
@@ -125,7 +137,7 @@ def searchlight(
         intervals=intervals,
         backend=one_of("--backend", backend, ("numpy", "torch", "torch_cuda")),
     )
-    with stage_progress(quiet) as progress:
+    with on_cluster(cluster), stage_progress(quiet) as progress:
         result = search_brain(asked, how, n_jobs=jobs, progress=progress)
     tell(result, json)
 
