@@ -142,7 +142,7 @@ class NestedRidge:
     of the noise over that of the signal. Alpha and weighting are those with the least squared error over the inner
     folds. Features are standardised and targets centred on the training stimuli of each fit alone. The sums over
     folds of :mod:`affectome._fold_sums` take p x p numbers per fold; here each training set is diagonalised on its
-    smaller side, so that thousands of features cost no more than as many as there are stimuli.
+    smaller side, so that no decomposition is larger than the number of stimuli.
 
     Parameters
     ----------
