@@ -105,8 +105,9 @@ def test_what_a_text_links_to_is_in_the_repository(name):
 
 
 def typed(text):
-    """Every affectome command of the shell blocks of a text, as words, up to what the shell would take for its own."""
-    for block in blocks(text, "(?:sh|bash|console)"):
+    """Every affectome command of the shell blocks and within the sentences of a text, without what is the shell's."""
+    within = re.findall(r"`(affectome [a-z][^`]*)`", text)
+    for block in (*blocks(text, "(?:sh|bash|console)"), *within):
         for line in block.replace("\\\n", " ").splitlines():
             words = shlex.shlex(line.removeprefix("$ "), posix=True, punctuation_chars=";&|<>")
             words.whitespace_split = True
