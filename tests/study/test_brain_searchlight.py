@@ -244,6 +244,17 @@ def test_ranks_have_partial_scores_without_p_and_spaces_of_one_geometry_no_regre
     assert "partial_r" not in pd.read_csv(tmp_path / "again/sub-01/planted/voxels.csv")  # its copy leaves nothing
 
 
+def test_the_group_has_partial_rank_correlations_without_tests_of_single_people(controlled, world, tmp_path):
+    how = Searching(radius=2, statistic="spearman", intervals=False)
+    two = asked(world, tmp_path, "sub-01", "sub-02", controls={"visual": world / "visual.parquet"})
+    found = search_brain(two, how)
+    assert not found.failed and found.summary["rsa/group/beyond_controls"]["controls"] == ["visual"]
+    table = pd.read_csv(tmp_path / "group/beyond_controls/regions.csv").set_index(["region", "space"])
+    each = [regions_of(tmp_path, who, "planted").loc["MST", "partial_r"] for who in ("sub-01", "sub-02")]
+    assert table.loc[("MST", "planted"), "mean"] == pytest.approx(np.mean(each))
+    assert "partial_p" not in regions_of(tmp_path, "sub-01", "planted")
+
+
 def test_a_metric_of_a_space_that_is_not_there_is_refused_before_a_recording_is_read(world, tmp_path):
     with pytest.raises(InputError, match="a metric is given for 'visual', which is no space and no control"):
         search_brain(asked(world, tmp_path), Searching(metric={"visual": "dot"}))

@@ -46,7 +46,9 @@ def group_stage(
         scores = read_tables(reading, reads)
         tests = read_tables(reading, tests_of) if several else None
         if beyond_controls:
-            scores, tests = _partial(scores), None if tests is None else _partial(tests)
+            scores = _partial(scores)
+            # Differences of partial rank correlations have no test in one person.
+            tests = _partial(tests) if tests is not None and "partial_difference" in tests else None
         if scores.empty:
             logger.warning("The recordings have no regions, so that nothing is said of regions over people.")
             return Written({"scores": scores}, {}, {"n_people": len(people), "regions": [], "comparisons": []})
