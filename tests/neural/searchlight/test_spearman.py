@@ -446,6 +446,8 @@ def test_mistakes_are_named():
         SpearmanScorer(tolerance=0)
     with pytest.raises(InputError, match="there is no space to rank"):
         scorer.prepare([], patterns)
+    with pytest.raises(InputError, match="65,537 stimuli make more pairs than are ranked here"):
+        rank_models(models, AllowedPairs.between_runs(65537, None))
     with pytest.raises(InputError, match="m0: it has 20 stimuli, the patterns 19"):
         scorer.prepare(models, Patterns("sub-01", patterns.ids[1:], patterns.responses[1:]))
     with pytest.raises(InputError, match="flat: all pairs of stimuli are equally similar"):

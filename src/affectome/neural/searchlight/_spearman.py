@@ -29,6 +29,7 @@ MOST_BINS = 65536
 RESOLUTION = 2.0**30  # similarities closer than the largest / 2^30 are tied: what float64 products leave of a tie
 _GROUP_BYTES = 2**25  # bins of the centres that are scored together
 _MOST_TOGETHER, _MOST_JACKKNIFED = 4, 2  # what these need beside the bins is to stay in the cache too
+_MOST_STIMULI = 65536  # whose pairs in a level 16 bits count
 _COLUMNS = 65536  # pairs whose ranks are float64 at once
 _ROWS = 256  # of similarities made at once where they are sorted
 _SUMS = ("square", "cube", "row_square", "square_row", "row_cube")  # of ranks, over ordered pairs
@@ -153,7 +154,8 @@ def rank_models(models: Sequence[ModelGeometry], pairs: AllowedPairs) -> RankedM
     Raises
     ------
     InputError
-        Without models, for one of another number of stimuli, with NaN, or with all similarities alike.
+        Without models, for one of another number of stimuli, with NaN, or with all similarities alike; for more than
+        65,536 stimuli.
 
     Examples
     --------
@@ -167,6 +169,10 @@ def rank_models(models: Sequence[ModelGeometry], pairs: AllowedPairs) -> RankedM
     if not models:
         raise InputError("there is no space to rank", source="models", remedy="give at least one")
     n = len(pairs.first)
+    if n > _MOST_STIMULI:
+        raise InputError(
+            f"{n:,} stimuli make more pairs than are ranked here", remedy='use "pearson", or fewer stimuli'
+        )
     ranks = np.empty((len(models), pairs.n_pairs), np.float32)
     variance, influence, moments = np.empty(len(models)), np.empty((len(models), n)), np.empty((len(models), 2))
     means, sums = np.empty((len(models), LEVELS)), np.empty((len(models), n, 2 * LEVELS), np.float32)
