@@ -174,8 +174,9 @@ def _summary(plan: Plan, records: Sequence[StageRecord]) -> dict[str, Any]:
         "triplets": by_name["questions"].summary,
         "systems": systems,
     }
-    if "agreement" in by_name:
-        summary["agreement"] = by_name["agreement"].summary
+    for together in ("agreement", "people"):
+        if together in by_name:
+            summary[together] = by_name[together].summary
     for place in ("together", "gap"):
         found = _below(by_name, "interpretation/together" if place == "together" else place)
         if found:

@@ -21,7 +21,7 @@ from affectome.study._questions import questions
 from affectome.study._schema import Study
 from affectome.study._study_tables import AnswersTable, JudgeFileTable, SentenceJudgeTable
 
-__all__ = ["STIMULI", "Plan", "behavior_stages", "side_by_side_stages"]
+__all__ = ["behavior_stages", "side_by_side_stages"]
 
 
 def behavior_stages(plan: Plan) -> list[Stage]:
