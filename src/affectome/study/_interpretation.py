@@ -6,8 +6,9 @@ import hashlib
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import pandas as pd
 
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 __all__ = ["DRAWN", "FOLDER", "FOUND", "Interpretation", "Reading", "reading_stage"]
+
+Content = TypeVar("Content")
 
 #: Where comparisons lie, beside the folders of spaces.
 FOLDER = "together"
@@ -212,11 +215,11 @@ class Reading:
 
     def __init__(self, asked: Interpretation) -> None:
         self.asked = asked
-        spaces = {name: read_space(path) for name, path in asked.spaces.items()}
-        ratings = {name: read_space(path) for name, path in asked.ratings.items()}
+        spaces = {name: _read(read_space, path) for name, path in asked.spaces.items()}
+        ratings = {name: _read(read_space, path) for name, path in asked.ratings.items()}
         terms = [] if asked.terms is None else [asked.terms]
         self.stimuli: StimulusSet | None = None if asked.stimuli is None else _with_clips(asked)
-        frames = [*spaces.values(), *ratings.values(), *map(read_space, terms)]
+        frames = [*spaces.values(), *ratings.values(), *(_read(read_space, path) for path in terms)]
         paths = [*asked.spaces.values(), *asked.ratings.values(), *terms]
         together = align(*frames, how="intersect", names=[str(path) for path in paths])
         unknown = [i for i in asked.excluded if not any(i in frame.index for frame in frames)]
@@ -409,10 +412,23 @@ class Reading:
         return top_categories(self.ratings[self.categories], ties=self.asked.ties, seed=ties_seed).labels
 
 
+def _read(reader: Callable[[Path], Content], path: Path) -> Content:
+    """The content of a file, read once for all spaces that are interpreted by it; nobody changes it."""
+    if not path.is_file():
+        return reader(path)  # a folder of clips, or a fault that the reader tells
+    facts = path.stat()
+    return cast("Content", _read_once(reader, path, facts.st_size, facts.st_mtime_ns))
+
+
+@lru_cache(maxsize=16)
+def _read_once(reader: Callable[[Path], object], path: Path, size: int, written: int) -> object:
+    return reader(path)
+
+
 def _with_clips(asked: Interpretation) -> StimulusSet:
     """Captions and clips."""
     assert asked.stimuli is not None
-    found = read_stimuli(asked.stimuli)
+    found = _read(read_stimuli, asked.stimuli)
     more = {name: path for name, path in asked.videos.items() if name in set(found.ids)}
     return replace(found, videos={**found.videos, **more}) if more else found
 
