@@ -15,8 +15,8 @@ from affectome.study._brain_stages import (
     searching_stages,
 )
 from affectome.study._engine import Stage
-from affectome.study._recordings import found_recordings, recording_sources
 from affectome.study._plan import Plan
+from affectome.study._recordings import found_recordings, recording_sources
 from affectome.study._study_tables import SearchlightTable
 
 __all__ = ["COMPARISON", "FOLDER", "RSA", "group_brain_stages", "person_brain_stages", "recorded_people"]
