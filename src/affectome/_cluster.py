@@ -315,13 +315,10 @@ class _Dask:
                 self.when_nothing_comes()
 
     def when_nothing_comes(self) -> None:
-        """Say that there is no worker; ask again for jobs that have ended."""
-        table, cluster = self.table, self.client.cluster
+        """Say that there is no worker."""
         if not self.client.nthreads():
-            where = f"; jobs print to {table.logs}" if isinstance(table, JobsTable) else ""
-            logger.warning("No worker is there yet%s.", where)
-        if isinstance(table, JobsTable) and table.jobs.min == table.jobs.max and cluster is not None:
-            cluster.scale(jobs=table.jobs.max)
+            where = f"; jobs print to {self.table.logs}" if isinstance(self.table, JobsTable) else ""
+            logger.warning("No worker is there%s.", where)
 
 
 class _Round:

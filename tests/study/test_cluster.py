@@ -1,0 +1,60 @@
+"""People of a study on Dask workers."""
+
+from contextlib import ExitStack
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from affectome import write_space
+from affectome.simulation import simulate_subjects, write_simulated_recordings
+from affectome.study import Brain, encode_brain, found_recordings, recording_sources
+
+pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("brain")
+    rng, ids = np.random.default_rng(0), [f"clip{k:02d}" for k in range(48)]
+    space = pd.DataFrame(rng.normal(size=(48, 2)), ids, ["joy", "awe"])
+    write_space(folder / "planted.parquet", space)
+    people = simulate_subjects({"planted": space}, {"MST": {"planted": 0.6}, "V1": {}}, n_runs=6, radius=3.0, seed=0)
+    flat = [replace(person, geometry=None) for person in people.recordings[:2]]  # brains take long to draw
+    write_simulated_recordings(flat, folder / "fmri")
+    return folder
+
+
+def contents(folder):
+    """Every result but records, which hold times."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and ".affectome" not in path.parts)
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def test_people_on_a_cluster_give_the_bytes_of_people_in_processes(world, tmp_path):
+    from affectome._cluster import _Dask
+    from affectome._cluster_tables import LocalTable
+    from affectome._processes import sent_elsewhere
+
+    def asked(out):
+        return Brain(
+            spaces={"planted": world / "planted.parquet"},
+            recordings=recording_sources(found_recordings(world / "fmri")),
+            out=tmp_path / out,
+            n_folds=3,
+            n_permutations=50,
+            alphas=(1.0, 100.0),
+        )
+
+    encode_brain(asked("here"), n_jobs=2)
+    with ExitStack() as stack:
+        dask = _Dask(LocalTable(kind="local", workers=2), stack)
+        with sent_elsewhere(dask):
+            encode_brain(asked("there"))
+        assert len(dask.client.run(lambda: None)) == 2  # they were asked for, and none was lost
+    here, there = contents(tmp_path / "here"), contents(tmp_path / "there")
+    for found in (here, there):
+        del found["encoding.json"]  # it names the folder
+    assert len(here) > 20 and set(here) == set(there)
+    assert [name for name in here if here[name] != there[name]] == []
