@@ -117,7 +117,7 @@ def typed(text):
 def _commands(words):
     command = []
     for word in (*words, ";"):
-        if set(word) <= set(";&|<>"):
+        if word and set(word) <= set(";&|<>"):
             if command[:1] == ["affectome"]:
                 yield command[1:]
             command = []
