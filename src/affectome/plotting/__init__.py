@@ -18,6 +18,7 @@ from affectome.plotting._component_maps import (
 from affectome.plotting._consistency import plot_consistency
 from affectome.plotting._correlations import plot_rating_correlations, plot_rating_maps, plot_shares_above
 from affectome.plotting._encoding_checks import plot_alphas, plot_p_values
+from affectome.plotting._gap import plot_gap
 from affectome.plotting._geometry_ceilings import plot_geometry_ceilings
 from affectome.plotting._gradient import plot_gradient_lines, plot_gradients
 from affectome.plotting._graph import plot_affective_graph
@@ -32,6 +33,7 @@ from affectome.plotting._retention import plot_components_needed, plot_rsm_by_co
 from affectome.plotting._rose import plot_rose, plot_rose_difference
 from affectome.plotting._rsm import plot_rsm
 from affectome.plotting._selection import plot_selection
+from affectome.plotting._specification_curve import plot_specification_curve
 from affectome.plotting._style import COLUMN_WIDTH, PAGE_WIDTH, house_style, save_figure, system_colours
 from affectome.plotting._systems import plot_accuracy, plot_agreement, plot_component_sizes
 from affectome.plotting._types import PUBLISHED_TYPES, plot_component_types, plot_variance_partition
@@ -65,6 +67,7 @@ __all__ = [
     "plot_confusion",
     "plot_consistency",
     "plot_difference_map",
+    "plot_gap",
     "plot_geometry_ceilings",
     "plot_glass_brain",
     "plot_gradient_lines",
@@ -88,6 +91,7 @@ __all__ = [
     "plot_shares_above",
     "plot_silhouettes",
     "plot_slices",
+    "plot_specification_curve",
     "plot_surface",
     "plot_top_stimuli",
     "plot_upset",
