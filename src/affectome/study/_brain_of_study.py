@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+from affectome.errors import InputError
 from affectome.study._brain import Brain, BrainReading
 from affectome.study._brain_searchlight import Searching
 from affectome.study._brain_stages import (
@@ -71,6 +72,11 @@ def _asked(plan: Plan, without: Collection[str] = ()) -> Brain:
     table = plan.study.brain
     assert table is not None
     people = recording_sources(found_recordings(Path(table.path)))
+    twice = [who for who in people if who in plan.study.systems]
+    if twice:
+        raise InputError(
+            f"a person and a system are both called '{twice[0]}'", source=table.path, remedy="rename one of them"
+        )
     spaces = plan.brain_spaces
     paths = {name: plan.results / f"spaces/{name}.parquet" for name in (*spaces, *table.controls)}
     reference = table.reference if table.reference in spaces else None

@@ -63,10 +63,13 @@ def run_phases(plan: Plan, progress: Show) -> list[StageRecord]:
             if None in parts or len(parts) == 1 or workers_for(cores, len(parts)).here:
                 records += run_stages(stages, plan.results, progress=progress, failed=plan.failed, earlier=records)
                 continue
-            asked = {str(part): (plan, name, str(part), records) for part in parts}
+            unfinished = _unfinished(stages, records, plan, about)
+            asked = {part: (plan, name, part, records) for part in unfinished}
             for done in in_processes(_part_alone, asked, plan.results, cores, progress).values():
                 records += done.records
                 plan.failed.update(done.failed)
+            finished = [stage for stage in stages if _part(stage, about) not in unfinished]
+            records += run_stages(finished, plan.results, progress=progress, failed=plan.failed, earlier=records)
     return records
 
 
@@ -96,6 +99,16 @@ def _part(stage: Stage, about: Collection[str]) -> str | None:
     if stage.name.startswith(f"{INTERPRETATION}/{TOGETHER}/"):
         return stage.name
     return next((word for word in stage.name.split("/")[1:] if word in about), None)
+
+
+def _unfinished(
+    stages: Sequence[Stage], records: Sequence[StageRecord], plan: Plan, about: Collection[str]
+) -> list[str]:
+    """Parts in which something is to be done."""
+    known = StageOutputs({path: digest for record in records for path, digest in record.outputs.items()})
+    states = stage_states(stages, plan.results, known=known)
+    parts = [str(_part(stage, about)) for stage, at in zip(stages, states, strict=True) if at.state != "done"]
+    return list(dict.fromkeys(parts))
 
 
 def _together(stages: Sequence[Stage], about: Collection[str]) -> Iterator[list[Stage]]:

@@ -56,6 +56,7 @@ def run_study(
     *,
     n_jobs: int | None = None,
     cluster: str | os.PathLike[str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
     progress: Callable[[str, str], Progress] | None = None,
 ) -> StudyResult:
     """Do everything a study file asks for; what is done and unchanged is not done again.
@@ -71,6 +72,8 @@ def run_study(
     cluster
         A file with a table ``[cluster]``, whose workers do the work; by default that table of the study file, or this
         machine where it has none.
+    overrides
+        Values by dotted key in place of the file's; see :func:`read_study`. ``provenance.json`` tells them.
     progress
         Called with a stage's name and ``"running"`` or ``"reused"``; returns what the stage reports to.
 
@@ -86,7 +89,7 @@ def run_study(
         When the results folder cannot be written or another run holds it.
     """
     source = Path(path)
-    study = read_study(source)
+    study = read_study(source, overrides=overrides)
     folder = make_folder(_results_folder(source, results))
     show = progress or (lambda name, state: silent)
     plan = Plan(study, folder, n_jobs)
@@ -97,12 +100,17 @@ def run_study(
         warn_of_grid_edges(records)
         summary = _summary(plan, records)
         write_summary(folder / "summary.json", summary)
-        write_provenance(folder / "provenance.json", study, source, records)
+        write_provenance(folder / "provenance.json", study, source, records, overrides)
         records += run_stages([_report(folder, study, summary, records)], folder, progress=show)
     return StudyResult(folder, summary, tuple(records), plan.failed)
 
 
-def study_status(path: str | os.PathLike[str], results: str | os.PathLike[str] | None = None) -> list[StageState]:
+def study_status(
+    path: str | os.PathLike[str],
+    results: str | os.PathLike[str] | None = None,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+) -> list[StageState]:
     """Say of every stage whether it is done, stale, open or waiting; nothing is run or written.
 
     Parameters
@@ -111,9 +119,11 @@ def study_status(path: str | os.PathLike[str], results: str | os.PathLike[str] |
         A ``study.toml``.
     results
         Results folder; by default ``results`` beside the study file.
+    overrides
+        Values by dotted key in place of the file's; see :func:`read_study`.
     """
     source = Path(path)
-    study, folder = read_study(source), _results_folder(source, results)
+    study, folder = read_study(source, overrides=overrides), _results_folder(source, results)
     states = states_of_phases(Plan(study, folder))
     page = StageState("report", "done" if (folder / "report.html").is_file() else "open", None)
     return [*states, page if all(state.state == "done" for state in states) else replace(page, state="waiting")]
@@ -135,7 +145,7 @@ def _report(folder: Path, study: Study, summary: Mapping[str, Any], records: Seq
 
     parameters = {
         "summary": summary,
-        "study": _without_places(study.model_dump(mode="json")),
+        "study": _without_places(study.model_dump(mode="json", exclude={"cluster"})),
         "outputs": {record.name: dict(record.outputs) for record in records},
     }
     return Stage("report", run, ("report.html",), parameters)
@@ -224,7 +234,7 @@ def _brain_summary(study: Study, records: Sequence[StageRecord]) -> dict[str, An
         kind, *where = record.name.split("/")
         if kind in ("group", "across"):
             found[kind] = record.summary
-        elif kind in _ENCODING and where[:1] and where[0] not in study.systems:
+        elif kind in found and not (kind == "ceiling" and where[0] in study.systems):
             found[kind]["/".join(where)] = record.summary
         elif kind in _BRAIN:
             found.setdefault(kind, {})["/".join(where)] = record.summary
