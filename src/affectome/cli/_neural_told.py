@@ -89,7 +89,7 @@ def _together(where: list[str], found: Mapping[str, Any]) -> list[str]:
 def _share(row: Mapping[str, Any]) -> str:
     """Of the noise ceilings, where people could be compared."""
     upper, lower = (row.get(f"share_of_{end}") for end in ("upper", "lower"))
-    if upper is None or lower is None:
+    if upper is None or lower is None or row["mean"] <= 0:
         return ""
     return f"; {100 * upper:.0f} to {100 * lower:.0f}% of the ceiling"
 

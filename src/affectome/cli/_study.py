@@ -8,9 +8,24 @@ from typing import Annotated, Any
 import typer
 
 from affectome.cli._common import Jobs, Json, LogFile, Out, Quiet, command, print_json, stage_progress, start_logging
-from affectome.errors import Interrupted
+from affectome.errors import InputError, Interrupted
 
 group = typer.Typer(help="A whole study from one file.", no_args_is_help=True)
+
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="A value in place of the file's, as TOML: --set triplets.train=20000; repeatable.",
+        metavar="KEY=VALUE",
+    ),
+]
+LeftOut = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--without", help="A key or table of the file to do without: --without brain; repeatable.", metavar="KEY"
+    ),
+]
 
 
 @group.command("init")
@@ -59,6 +74,8 @@ def run(
     cluster: Annotated[
         Path | None, typer.Option("--cluster", help="A file with a table [cluster], whose workers do it.")
     ] = None,
+    settings: Settings = None,
+    without: LeftOut = None,
     quiet: Quiet = False,
     json: Json = False,
     log_file: LogFile = None,
@@ -70,8 +87,9 @@ def run(
     start_logging(quiet, log_file)
     from affectome.study import run_study
 
+    overrides = _overrides(settings, without)
     with stage_progress(quiet) as progress:
-        result = run_study(study, out, n_jobs=jobs, cluster=cluster, progress=progress)
+        result = run_study(study, out, n_jobs=jobs, cluster=cluster, overrides=overrides, progress=progress)
     print_systems(result.summary)
     print_brain(result.summary)
     print(f"\nReport: {result.report}\nSummary: {result.results / 'summary.json'}")
@@ -88,6 +106,8 @@ def run(
 def status(
     study: Annotated[Path, typer.Argument(help="The study file.", metavar="STUDY.toml")],
     out: Out = None,
+    settings: Settings = None,
+    without: LeftOut = None,
     quiet: Quiet = False,
     json: Json = False,
     log_file: LogFile = None,
@@ -99,7 +119,7 @@ def status(
     start_logging(quiet, log_file)
     from affectome.study import study_status
 
-    states = study_status(study, out)
+    states = study_status(study, out, overrides=_overrides(settings, without))
     for stage in states:
         seconds = "" if stage.seconds is None else f"{stage.seconds:8.1f} s"
         print(f"{stage.state:8} {stage.name:40}{seconds}".rstrip())
@@ -128,6 +148,22 @@ def report(
         print_json({"report": str(page)})
 
 
+def _overrides(settings: list[str] | None, without: list[str] | None) -> dict[str, Any]:
+    """Values by dotted key, None where the key is left out."""
+    import tomllib
+
+    found: dict[str, Any] = {}
+    for text in settings or ():
+        key, equals, value = (part.strip() for part in text.partition("="))
+        if not (key and equals and value):
+            raise InputError(f"'{text}' sets nothing", source="--set", remedy="write KEY=VALUE")
+        try:
+            found[key] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:  # a text that stands without quotation marks
+            found[key] = value
+    return found | dict.fromkeys(without or ())
+
+
 def print_systems(summary: Any) -> None:
     """The systems of a study as a small table on stdout."""
     from rich.console import Console
@@ -152,16 +188,31 @@ def print_systems(summary: Any) -> None:
         )
 
 
+#: What is asked of brains beside encodings, and what a reader calls it.
+_APART = {
+    "comparison": "What is unique to spaces and what they share",
+    "rsa": "Geometries around voxels and in regions, compared with those of spaces (RSA)",
+    "reliability": "Reliability of the geometries",
+}
+
+
 def print_brain(summary: Any) -> None:
     """What brains follow, in a few lines on stdout; nothing where no brain was asked."""
     if "brain" not in summary:
         return
     from affectome.cli._neural_told import told
 
-    lines: list[str] = []
-    for kind, found in summary["brain"].items():
-        if kind in ("group", "across"):
-            lines += told(kind, found)
-        elif kind != "settings":
-            lines += [line for where, of_stage in found.items() for line in told(f"{kind}/{where}", of_stage)]
-    print("\n" + "\n".join(lines))
+    brain = summary["brain"]
+    headings = {
+        "Responses predicted from spaces": [kind for kind in brain if kind not in ("settings", *_APART)],
+        **{heading: [kind] for kind, heading in _APART.items() if kind in brain},
+    }
+    for heading, kinds in headings.items():
+        lines: list[str] = []
+        for kind in kinds:
+            if kind in ("group", "across"):
+                lines += told(kind, brain[kind])
+            else:
+                lines += [line for where, found in brain[kind].items() for line in told(f"{kind}/{where}", found)]
+        if lines:
+            print("\n".join(["", f"{heading}:", *lines]))
