@@ -26,13 +26,21 @@ class Table(BaseModel):
 M = TypeVar("M", bound=BaseModel)
 
 
-def read_toml(path: str | os.PathLike[str], *, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
+def read_toml(
+    path: str | os.PathLike[str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Read a TOML file; ``${NAME}`` and ``${NAME:-default}`` in texts take their value from the environment.
+
+    `overrides` are values by dotted key (``"triplets.train"``) that stand in place of the file's; None takes the key,
+    or the table, out.
 
     Raises
     ------
     InputError
-        When there is no such file, it is no TOML, or a variable is not set.
+        When there is no such file, it is no TOML, a variable is not set, or a key to take out is not there.
     """
     source = Path(path)
     try:
@@ -47,6 +55,8 @@ def read_toml(path: str | os.PathLike[str], *, environment: Mapping[str, str] | 
         raise InputError(f"is not valid TOML ({error})", source=source, remedy="correct that line") from error
     except RecursionError as error:
         raise InputError("is nested too deeply", source=source, remedy="write it flat") from error
+    for key, value in (overrides or {}).items():
+        _override(content, key, value, source)
     expanded: dict[str, Any] = _expand(content, os.environ if environment is None else environment, source, ())
     return expanded
 
@@ -66,6 +76,37 @@ def checked(
         return model.model_validate(content)
     except ValidationError as error:
         raise _explain(error, Path(source), model, variants or {}) from error
+
+
+def _override(content: dict[str, Any], key: str, value: Any, source: Path) -> None:
+    """Put a value in the place of a dotted key, or take the key out."""
+    *tables, last = key.split(".")
+    if not all((*tables, last)):
+        raise InputError(f"'{key}' is no key", source=source, remedy="write table.key")
+    place = content
+    for depth, table in enumerate(tables, start=1):
+        inside = place.get(table) if value is None else place.setdefault(table, {})
+        if inside is None:
+            raise _nothing_to_remove(tables[:depth], place, source)
+        if not isinstance(inside, dict):
+            raise InputError(
+                f"[{'.'.join(tables[:depth])}] is no table, so there is no '{key}'",
+                source=source,
+                remedy="correct the key",
+            )
+        place = inside
+    if value is not None:
+        place[last] = value
+    elif last in place:
+        del place[last]
+    else:
+        raise _nothing_to_remove([*tables, last], place, source)
+
+
+def _nothing_to_remove(key: list[str], place: Mapping[str, Any], source: Path) -> InputError:
+    near = difflib.get_close_matches(key[-1], place, n=1)
+    remedy = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(place)}"
+    return InputError(f"there is no '{'.'.join(key)}' to leave out", source=source, remedy=remedy)
 
 
 _VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")

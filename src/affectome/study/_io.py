@@ -70,7 +70,13 @@ def write_summary(path: Path, content: Mapping[str, Any]) -> None:
     write_json(path, content)
 
 
-def write_provenance(path: Path, study: Study, source: Path, records: Sequence[StageRecord]) -> None:
+def write_provenance(
+    path: Path,
+    study: Study,
+    source: Path,
+    records: Sequence[StageRecord],
+    overrides: Mapping[str, Any] | None = None,
+) -> None:
     """Write provenance.json: the resolved study, the software, and what each stage read and wrote."""
     installed = {}
     for name in _VERSIONED:
@@ -82,6 +88,7 @@ def write_provenance(path: Path, study: Study, source: Path, records: Sequence[S
         path,
         {
             "study_file": str(source),
+            "overrides": dict(overrides or {}),
             "study": study.model_dump(mode="json"),
             "software": {"python": sys.version.split()[0], **installed},
             "platform": {"system": platform.platform(), "machine": platform.machine()},

@@ -84,11 +84,26 @@ class Study(Table):
         return [] if self.brain is None else self.brain.spaces or list(self.systems)
 
 
-def read_study(path: str | os.PathLike[str], *, environment: Mapping[str, str] | None = None) -> Study:
+def read_study(
+    path: str | os.PathLike[str],
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Study:
     """Read and check a study file.
 
     ``${NAME}`` and ``${NAME:-default}`` inside text values take their value from the environment.
     Relative paths are read from the folder of the file and come back absolute.
+
+    Parameters
+    ----------
+    path
+        A ``study.toml``.
+    overrides
+        Values by dotted key, such as ``{"triplets.train": 20_000}``, in place of the file's; None takes a key or a
+        whole table out (``{"systems.mllm": None}``).
+    environment
+        By default that of the process.
 
     Raises
     ------
@@ -96,7 +111,7 @@ def read_study(path: str | os.PathLike[str], *, environment: Mapping[str, str] |
         One line for every unknown key, wrong type, unset variable or missing file.
     """
     source = Path(path)
-    study = checked(Study, read_toml(source, environment=environment), source, variants=_VARIANTS)
+    study = checked(Study, read_toml(source, environment=environment, overrides=overrides), source, variants=_VARIANTS)
     return _check_names(_absolute(study, source), source)
 
 

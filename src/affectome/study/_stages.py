@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from affectome._progress import Progress
 from affectome._tables import cut_short
 from affectome.errors import InputError
 from affectome.spaces import concatenate, read_space, write_space
-from affectome.stimuli import DATASETS, StimulusSet, read_stimuli, write_stimuli
+from affectome.stimuli import DATASETS, StimulusSet, load_horikawa_features, read_stimuli, write_stimuli
 from affectome.study._answers import caption_space, computed_answers, given_answers
 from affectome.study._behavior import accuracy, agreement, ceiling, needed, people, people_together, rsm
 from affectome.study._collected import collected_answers
@@ -19,7 +19,10 @@ from affectome.study._fitted import embedding, reproducibility
 from affectome.study._plan import STIMULI, Plan
 from affectome.study._questions import questions
 from affectome.study._schema import Study
-from affectome.study._study_tables import AnswersTable, JudgeFileTable, SentenceJudgeTable
+from affectome.study._study_tables import AnswersTable, JudgeFileTable, SentenceJudgeTable, SpaceTable
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 __all__ = ["behavior_stages", "side_by_side_stages"]
 
@@ -101,8 +104,7 @@ def _load_stimuli(study: Study) -> StimulusSet:
         stimuli = stimuli.with_captions(study.captions.read())
     for name, space in study.spaces.items():
         if space.path is not None:
-            table_of = read_space(space.path, id_column=space.id_column)
-            stimuli = stimuli.with_space(name, table_of, how=space.how, source=space.path)
+            stimuli = stimuli.with_space(name, _read_table(space), how=space.how, source=space.path)
     for name, space in study.spaces.items():
         if space.concatenate:
             stimuli = stimuli.with_space(name, concatenate({part: stimuli.spaces[part] for part in space.concatenate}))
@@ -110,3 +112,11 @@ def _load_stimuli(study: Study) -> StimulusSet:
     if missing:
         raise InputError(f"has no space {cut_short(missing)}", source=table.path, remedy="download the whole file")
     return stimuli
+
+
+def _read_table(space: SpaceTable) -> DataFrame:
+    """A table of numbers as its file has it, or a feature file of a release by the ids of the clips."""
+    assert space.path is not None
+    if space.dataset is not None:
+        return load_horikawa_features(space.path)
+    return read_space(space.path, id_column=space.id_column)

@@ -51,6 +51,9 @@ class SpaceTable(Table):
     path: str | None = Field(
         default=None, description="CSV, TSV or Parquet: one row per stimulus, an id column, numbers."
     )
+    dataset: Literal["horikawa-2020"] | None = Field(
+        default=None, description="The path is a feature file of this release, which numbers presentations."
+    )
     concatenate: list[str] = Field(
         default_factory=list, description="Instead of a path: spaces side by side, features standardised, equal weight."
     )
