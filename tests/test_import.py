@@ -26,7 +26,7 @@ def test_every_public_name_resolves():
     assert set(affectome.__all__) <= set(dir(affectome))
 
 
-@pytest.mark.parametrize("room", ["behavior", "embedding", "interpretation", "neural", "plotting", "simulation"])
+@pytest.mark.parametrize("room", ["behavior", "embedding", "interpretation", "neural", "plotting", "prediction", "simulation"])
 def test_every_name_of_a_room_resolves(room):
     module = getattr(affectome, room)
     assert [name for name in module.__all__ if getattr(module, name, None) is None] == []

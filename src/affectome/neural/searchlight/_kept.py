@@ -24,7 +24,7 @@ _LAST: dict[str, tuple[str, Any]] = {}
 def kept(kind: str, asked: Asked, make: Callable[[], Made]) -> Made:
     """What the spaces and the pairs that count decide: made once for centres and regions, and for people alike.
 
-    Ranking the pairs of five spaces of 2,180 stimuli, and the moments of their ranks, take 18 s.
+    Ranking the pairs of five spaces of 2,180 stimuli, and the moments of their ranks, take some 6 s.
     """
     facts = [f"{model.name} {model.metric}" for model in asked.models]
     runs = np.empty(0) if asked.blocks.run is None else asked.blocks.run
