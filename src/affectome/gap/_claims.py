@@ -14,7 +14,7 @@ from affectome._tables import cut_short
 from affectome.errors import InputError
 from affectome.neural import prevalence
 
-__all__ = ["CLAIM", "FEWEST_PEOPLE", "pool_people", "state_claims"]
+__all__ = ["CLAIM", "FEWEST_PEOPLE", "only_predicted", "pool_people", "state_claims"]
 
 Floats = NDArray[np.float64]
 
@@ -115,6 +115,44 @@ def _tested(found: pd.DataFrame, alpha: float, level: float) -> pd.DataFrame:
     return found.assign(**tested, prevalence_low=bound).drop(columns="df")
 
 
+def only_predicted(pooled: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    """The same differences, without a p of encodings where neither space predicts anything in anybody.
+
+    Correlations within folds of spaces that predict nothing still lie a little below 0, the more the fewer features a
+    space has (see :func:`compare_group <affectome.neural.compare_group>`): two spaces of different size would differ
+    there. A space predicts a place if the interval of its r lies above 0 in at least one person.
+
+    Parameters
+    ----------
+    pooled : DataFrame
+        ``measure``, ``where``, ``size``, ``first``, ``second``, ``p`` ...
+    scores : DataFrame
+        Of people: ``measure``, ``where``, ``size``, ``space``, ``low``, as :func:`score_person` gives.
+
+    Returns
+    -------
+    DataFrame
+        `pooled`, ``p`` being NaN in these rows. Geometries have no such bias, and keep theirs.
+
+    Examples
+    --------
+    >>> place = {"measure": "encoding", "where": "V1", "size": "full"}
+    >>> pooled = pd.DataFrame([{**place, "first": "a", "second": "b", "p": 0.01}])
+    >>> scores = pd.DataFrame([{**place, "space": name, "low": -0.1} for name in "ab"])
+    >>> only_predicted(pooled, scores)["p"].tolist()
+    [nan]
+    """
+    above = scores[(scores["measure"] == "encoding") & (scores["low"] > 0)]
+    predicts = set(above[["where", "size", "space"]].itertuples(index=False, name=None))
+    nothing = [
+        row.measure == "encoding"
+        and (row.where, row.size, row.first) not in predicts
+        and (row.where, row.size, row.second) not in predicts
+        for row in pooled.itertuples(index=False)
+    ]
+    return pooled.assign(p=pooled["p"].mask(np.array(nothing, bool)))
+
+
 def state_claims(differences: pd.DataFrame, *, alpha: float = 0.05, level: float = 0.95) -> pd.DataFrame:
     """Correct p over all claims, and say of each what may be said.
 
@@ -152,7 +190,8 @@ def state_claims(differences: pd.DataFrame, *, alpha: float = 0.05, level: float
     """
     check_level(level)
     q = false_discovery_rate(differences["p"]) if len(differences) else np.empty(0)
-    stated = differences.assign(level=level, q=q)
+    whole = dict.fromkeys(("n_subjects", "n_above", "n_below"), "Int64")
+    stated = differences.assign(level=level, q=q, matched=differences["matched"].astype(bool)).astype(whole)
     verdicts = [_verdict(row, alpha) for _, row in stated.iterrows()]
     return stated.assign(verdict=pd.Series(verdicts, stated.index, dtype=object))[list(CLAIM)]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -20,14 +22,19 @@ _CHOICES = {
     "statistic": ("Statistic", {"pearson": "Pearson", "spearman": "Spearman"}),
     "within_run": ("Pairs within runs", {"exclude": "left out", "include": "counted"}),
     "brain_metric": ("Patterns", {"correlation": "centred", "cosine": "as they are"}),
-    "size": ("Components", {"full": "all", "matched": "as many"}),
+    "size": ("Size", {"full": "as it is", "matched": "cut to equal"}),
 }
 _ABOVE, _BELOW, _UNSURE = OKABE_ITO[0], OKABE_ITO[1], "0.55"
 _LINE = 0.155  # inches of a row of choices
 
 
 def plot_specification_curve(
-    table: pd.DataFrame, *, alpha: float = 0.05, level: float = 0.95, title: str | None = None
+    table: pd.DataFrame,
+    labels: Mapping[str, str] | None = None,
+    *,
+    alpha: float = 0.05,
+    level: float = 0.95,
+    title: str | None = None,
 ) -> Figure:
     """Draw the difference of two spaces under every specification, sorted, and what each specification was.
 
@@ -36,6 +43,8 @@ def plot_specification_curve(
     table : DataFrame
         Rows of one pair and place of a :class:`~affectome.gap.SpecificationCurve`: the choices, ``difference``,
         ``ci_low``, ``ci_high``, ``p``.
+    labels
+        What spaces are called; by default their names.
     alpha
         Where p is at most this, a dot has the colour of its sign.
     level
@@ -53,6 +62,7 @@ def plot_specification_curve(
     if len(pairs) > 1:
         raise InputError(f"the specifications are of {len(pairs)} pairs or places", remedy="draw one after the other")
     first, second, where = pairs.iloc[0]
+    first, second = (str((labels or {}).get(name, name)) for name in (first, second))
     ordered = table.sort_values("difference", kind="stable", ignore_index=True)
     lines = _lines(ordered)
     with house_style():
@@ -63,11 +73,11 @@ def plot_specification_curve(
         _draw_differences(top, ordered, colours)
         top.set_ylabel(drawable_lines(f"Difference in RSA r\n{first} − {second}"))
         told = [] if title is None else [drawable_lines(title)]
-        kind = "all voxels" if where == "all" else drawable(str(where))
+        kind = "All voxels" if where == "all" else drawable(str(where))
         top.set_title("\n".join([*told, f"{kind}: {len(ordered)} specifications, {level:.0%} intervals"]),
                       loc="left", fontsize=8)  # fmt: skip
         _draw_choices(bottom, ordered, lines, colours)
-        _draw_legend(figure, str(first), str(second), alpha)
+        _draw_legend(figure, first, second, alpha)
     return figure
 
 

@@ -20,7 +20,9 @@ from affectome.study._plan import Plan
 from affectome.study._recordings import found_recordings, recording_sources
 from affectome.study._study_tables import SearchlightTable
 
-__all__ = ["COMPARISON", "FOLDER", "RSA", "group_brain_stages", "person_brain_stages", "recorded_people"]
+__all__ = [
+    "COMPARISON", "FOLDER", "RSA", "brain_of_study", "group_brain_stages", "person_brain_stages", "recorded_people",
+]  # fmt: skip
 
 #: Folders of the results.
 FOLDER, COMPARISON, RSA = "neural", "neural/comparison", "neural/rsa"
@@ -37,7 +39,7 @@ def person_brain_stages(plan: Plan) -> list[Stage]:
     table = plan.study.brain
     if table is None:
         return []
-    asked = _asked(plan)
+    asked = brain_of_study(plan)
     reading = BrainReading(asked)
     stages = []
     for who in asked.recordings:
@@ -57,7 +59,7 @@ def group_brain_stages(plan: Plan) -> list[Stage]:
     lost = {part for name in plan.failed for part in name.split("/")[1:]}
     if all(who in lost for who in recorded_people(plan)):
         return []
-    reading = BrainReading(_asked(plan, lost))
+    reading = BrainReading(brain_of_study(plan, lost))
     stages = group_stages(reading)
     if table.searchlight is not None:
         stages += searched_group_stages(reading.below(RSA), how=_searching(table.searchlight))
@@ -68,7 +70,8 @@ def _searching(table: SearchlightTable) -> Searching:
     return Searching(**table.model_dump())
 
 
-def _asked(plan: Plan, without: Collection[str] = ()) -> Brain:
+def brain_of_study(plan: Plan, without: Collection[str] = ()) -> Brain:
+    """What is predicted from what: the recordings of the study, but for these people's, with its settings."""
     table = plan.study.brain
     assert table is not None
     people = recording_sources(found_recordings(Path(table.path)))

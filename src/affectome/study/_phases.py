@@ -12,6 +12,7 @@ from affectome.study._brain_checks import said_once
 from affectome.study._brain_of_study import group_brain_stages, person_brain_stages, recorded_people
 from affectome.study._engine import Stage, StageOutputs, StageRecord, StageState, run_stages, stage_states
 from affectome.study._figures import comparison_figures
+from affectome.study._gap import gap_person_stages, gap_stages
 from affectome.study._interpretation import FOLDER as TOGETHER
 from affectome.study._meaning import FOLDER as INTERPRETATION
 from affectome.study._meaning import meaning_stages
@@ -47,6 +48,8 @@ PHASES: dict[str, Phase] = {
     "interpretation": Phase(meaning_stages, narrow=True),
     "brain": Phase(person_brain_stages),
     "people": Phase(group_brain_stages),
+    "gap of people": Phase(gap_person_stages),
+    "gap": Phase(gap_stages),
     "figures": Phase(lambda plan: [comparison_figures(plan)]),
 }
 

@@ -250,5 +250,22 @@ def _check_references(study: Study, fail: Fail) -> None:
     twice = [name for name in (study.brain.controls if study.brain else ()) if name in study.brain_spaces]
     if twice:
         raise fail("[brain] controls", f"'{twice[0]}' is one of the spaces too", "give it once")
-    if study.gap is not None and len(study.gap.spaces or study.brain_spaces) < 2:
+    if study.gap is not None:
+        _check_gap(study, study.gap, fail)
+
+
+def _check_gap(study: Study, gap: GapTable, fail: Fail) -> None:
+    """There are spaces to compare, and what is said of some is said of these."""
+    spaces, grounding = gap.spaces or study.brain_spaces, gap.grounding
+    if len(spaces) < 2:
         raise fail("[gap]", "there are not two spaces to compare", "name them, or give the study a [brain]")
+    named = [("reliability", name) for name in gap.reliability]
+    if grounding is not None:
+        if study.brain is None or not study.brain.controls:
+            raise fail("[gap] grounding", "there is nothing to be grounded beyond", "name [brain] controls")
+        named += [(f"grounding {key}", name) for key, name in grounding if name is not None]
+    for key, name in named:
+        if name not in spaces:
+            raise fail(f"[gap] {key}", f"'{name}' is not among the spaces", f"choose among {', '.join(spaces)}")
+    if gap.region is not None and study.brain is None:
+        raise fail("[gap] region", "there is no [brain] that it could be a region of", "leave it out")

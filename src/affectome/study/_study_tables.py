@@ -12,8 +12,8 @@ from affectome.stimuli import DATASETS
 
 __all__ = [
     "About", "AnswersTable", "Behavior", "BrainTable", "Embedding", "FeatureJudgeTable",
-    "GapTable", "Interpretation", "JudgeFileTable", "Name", "People", "SearchlightTable", "SentenceJudgeTable",
-    "SpaceTable", "Stimuli", "System", "Triplets",
+    "GapTable", "GroundingTable", "Interpretation", "JudgeFileTable", "Name", "People", "SearchlightTable",
+    "SentenceJudgeTable", "SpaceTable", "Stimuli", "System", "Triplets",
 ]  # fmt: skip
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
@@ -236,6 +236,14 @@ class BrainTable(Table):
     reliability: bool = Field(default=False, description="Split-half reliability and ceilings of geometries too.")
 
 
+class GroundingTable(Table):
+    """The same model with captions, with video and with both; what it sees is then all that differs."""
+
+    captions: str = Field(description="The system that read captions.")
+    video: str = Field(description="The system that saw videos.")
+    both: str | None = Field(default=None, description="The system that had both.")
+
+
 class GapTable(Table):
     """Which space follows behaviour, which the brain, and does that stand under other choices of analysis."""
 
@@ -246,4 +254,10 @@ class GapTable(Table):
         description="Principal components that every space is cut to, so that size decides nothing; 0: the fewest.",
     )
     region: str | None = Field(default=None, description="Region of the headline; by default all voxels.")
+    reliability: dict[Name, Annotated[float, Field(gt=0, le=1)]] = Field(
+        default_factory=dict, description="Reliability of spaces of ratings, for correlations without attenuation."
+    )
+    grounding: GroundingTable | None = Field(
+        default=None, description="Systems that are one model on captions, on video, on both; needs controls."
+    )
     specifications: bool = Field(default=True, description="Do it again under every other reasonable choice.")
