@@ -39,7 +39,7 @@ class Tables(HTMLParser):
 
 def tables(summary, provenance):
     reader = Tables()
-    reader.feed(render_page(Results(summary, provenance, {}, {name: [] for name in summary["systems"]})))
+    reader.feed(render_page(Results(summary, provenance)))
     return reader
 
 

@@ -11,7 +11,8 @@ import pandas as pd
 
 from affectome._tables import check_unique
 from affectome.errors import InputError
-from affectome.report._templates import page_template, percent
+from affectome.report._telling import percent
+from affectome.report._templates import page_template
 
 if TYPE_CHECKING:
     from affectome.plotting import PlacedWord

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,18 +13,26 @@ import pandas as pd
 from affectome._files import atomic_path, check_output, read_json
 from affectome.errors import InputError
 from affectome.report._gallery import ComponentCard, render_gallery
-from affectome.report._page import Picture, Results, render_page
+from affectome.report._page import Results, exhibits_of, render_page
+from affectome.report._pictures import fitting_pictures
+from affectome.report._sheets import previews
 
 if TYPE_CHECKING:
     from affectome.stimuli import Thumbnail
 
 __all__ = ["write_gallery", "write_report"]
 
+_LARGEST = 14_900_000  # bytes of the page
+_MARKUP = 200  # around a picture
+
 
 def write_report(results: str | os.PathLike[str]) -> Path:
     """Write ``report.html`` into the results folder of a study.
 
-    Everything is inside the one file: figures, tables, styles. It loads nothing and runs no script.
+    Summary, what was left out, methods as they ran, then every figure and table that a stage wrote. Everything is
+    inside the one file, which loads nothing, runs no script and has less than 15 MB. Of tables it shows the beginning
+    and carries small ones whole; where figures are too many for that size, all are drawn in 256 colours, then at a
+    width of 900 pixels at most, and then the last figures of the last persons are left out and linked by their path.
 
     Parameters
     ----------
@@ -38,7 +46,7 @@ def write_report(results: str | os.PathLike[str]) -> Path:
     Raises
     ------
     InputError
-        When the folder holds no finished study.
+        When the folder holds no finished study, or one of an earlier release.
     EnvironmentFailure
         When the page cannot be written.
     """
@@ -46,18 +54,33 @@ def write_report(results: str | os.PathLike[str]) -> Path:
     if not (folder / "summary.json").is_file():
         raise InputError("holds no finished study", source=folder, remedy="run `affectome study run` into it first")
     summary, provenance = read_json(folder / "summary.json"), read_json(folder / "provenance.json")
-    page = render_page(
-        Results(
-            summary=summary,
-            provenance=provenance,
-            pictures={name: _picture(path) for name, path in _picture_files(folder, summary).items()},
-            captions={name: _captions(folder, name) for name in summary["systems"]},
-        )
+    _refuse_older(folder, summary, provenance)
+    shown = exhibits_of(summary, provenance)
+    found = Results(
+        summary=summary,
+        provenance=provenance,
+        tables=previews(folder, [sheet.path for one in shown for sheet in one.tables]),
+        captions={name: _captions(folder, name) for name in summary["systems"]},
     )
+    paths = [figure.path for one in shown for figure in one.figures]
+    # Without pictures the page links them all, which takes as much room as the markup around a picture.
+    pictures = fitting_pictures(folder, paths, _LARGEST - len(render_page(found).encode()) - _MARKUP * len(paths))
     target = folder / "report.html"
     with atomic_path(target) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(render_page(replace(found, pictures=pictures)), encoding="utf-8")
     return target
+
+
+def _refuse_older(folder: Path, summary: Mapping[str, Any], provenance: Mapping[str, Any]) -> None:
+    """Refuse a folder whose study lacks what later releases write, and the page is made from."""
+    absent = [name for name in ("systems", "stimuli", "triplets", "left_out", "warnings") if name not in summary]
+    absent += [name for name in ("study", "stages", "software") if name not in provenance]
+    if absent:
+        raise InputError(
+            f"was filled by an earlier release of affectome, which did not write '{absent[0]}'",
+            source=folder,
+            remedy="run the study again with `affectome study run`, which redoes only what has changed",
+        )
 
 
 def write_gallery(
@@ -112,28 +135,6 @@ def write_gallery(
     with atomic_path(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return Path(path)
-
-
-def _picture_files(folder: Path, summary: Mapping[str, Any]) -> dict[str, Path]:
-    """Pictures that the page shows, by name, as far as they are there."""
-    files = {path.stem: path for path in sorted((folder / "figures").glob("*.png"))}
-    meaning = folder / "interpretation"
-    for name in summary["systems"]:
-        of_system = meaning / name / "figures"
-        files[f"{name}_ratings"], files[f"{name}_map"] = of_system / "correlations.png", of_system / "map.png"
-    of_all = meaning / ("together" if "together" in summary else next(iter(summary["systems"]))) / "figures"
-    files["categories"], files["component_sizes"] = of_all / "categories.png", of_all / "components.png"
-    for name in summary.get("brain", {}).get("encode", {}):
-        files[f"brain_{name.replace('/', '_')}"] = folder / f"neural/{name}/figures/r.png"
-    files["brain_group"] = folder / "neural/group/figures/regions.png"
-    return {name: path for name, path in files.items() if path.is_file()}
-
-
-def _picture(path: Path) -> Picture:
-    content = path.read_bytes()
-    # Width and height stand at bytes 16 to 24 of every PNG.
-    width, height = (int.from_bytes(content[k : k + 4], "big") for k in (16, 20))
-    return Picture(f"data:image/png;base64,{base64.b64encode(content).decode()}", width, height)
 
 
 def _captions(folder: Path, system: str) -> list[dict[str, Any]]:

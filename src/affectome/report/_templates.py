@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jinja2 import Template
 
-__all__ = ["page_template", "percent"]
+__all__ = ["page_template"]
 
 
 def page_template(name: str, **filters: Callable[..., Any]) -> Template:
@@ -24,8 +24,3 @@ def page_template(name: str, **filters: Callable[..., Any]) -> Template:
     )
     environment.filters.update(filters)
     return environment.get_template(name)
-
-
-def percent(value: float) -> str:
-    """A share in percent."""
-    return f"{100 * value:.1f}%"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,16 @@ from affectome._files import make_folder
 from affectome._progress import Progress, silent
 from affectome.errors import AffectomeError, InputError
 from affectome.study._brain_checks import said_once, warn_of_grid_edges
-from affectome.study._engine import Stage, StageRecord, StageState, locked, run_stages
+from affectome.study._engine import (
+    Stage,
+    StageOutputs,
+    StageRecord,
+    StageState,
+    Unmade,
+    locked,
+    run_stages,
+    stage_states,
+)
 from affectome.study._io import write_provenance, write_summary
 from affectome.study._meaning import check_meaning
 from affectome.study._phases import run_phases, states_of_phases
@@ -43,6 +52,11 @@ class StudyResult:
     summary: Mapping[str, Any]
     records: tuple[StageRecord, ...]
     failed: Mapping[str, AffectomeError]
+
+    @property
+    def causes(self) -> dict[str, AffectomeError]:
+        """What failed by itself; the rest of `failed` only needs what that would have made."""
+        return {name: error for name, error in self.failed.items() if not isinstance(error, Unmade)}
 
     @property
     def report(self) -> Path:
@@ -124,9 +138,11 @@ def study_status(
     """
     source = Path(path)
     study, folder = read_study(source, overrides=overrides), _results_folder(source, results)
-    states = states_of_phases(Plan(study, folder))
-    page = StageState("report", "done" if (folder / "report.html").is_file() else "open", None)
-    return [*states, page if all(state.state == "done" for state in states) else replace(page, state="waiting")]
+    plan, known = Plan(study, folder), StageOutputs()
+    states = states_of_phases(plan, known)
+    if any(state.state != "done" for state in states):
+        return [*states, StageState("report", "waiting", None)]
+    return states + stage_states([_report(folder, study, _summary(plan, known.records), known.records)], folder)
 
 
 def _results_folder(source: Path, results: str | os.PathLike[str] | None) -> Path:
@@ -148,7 +164,7 @@ def _report(folder: Path, study: Study, summary: Mapping[str, Any], records: Seq
         "study": _without_places(study.model_dump(mode="json", exclude={"cluster"})),
         "outputs": {record.name: dict(record.outputs) for record in records},
     }
-    return Stage("report", run, ("report.html",), parameters)
+    return Stage("report", run, ("report.html",), parameters, version=2)
 
 
 def _without_places(settings: Any) -> Any:
@@ -176,8 +192,6 @@ def _summary(plan: Plan, records: Sequence[StageRecord]) -> dict[str, Any]:
     """What was found, in the order in which a reader asks for it."""
     study, by_name = plan.study, {record.name: record for record in records}
     systems = {name: _of_system(plan, name, by_name) for name in plan.systems if f"embedding/{name}" in by_name}
-    if not systems:
-        raise next(iter(plan.failed.values()))
     summary: dict[str, Any] = {
         "study": study.study.model_dump(),
         "stimuli": by_name["stimuli"].summary,
