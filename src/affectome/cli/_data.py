@@ -87,3 +87,32 @@ def fetch(
         print(f"The data folder is {folder}; point studies at it: export AFFECTOME_DATA={shlex.quote(str(folder))}")
     if json:
         print_json({"name": name, "folder": str(folder), "files": [str(path) for path in paths]})
+
+
+@group.command("stand-ins")
+@command
+def stand_ins(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the files.", metavar="FOLDER")],
+    stimuli: Annotated[int, typer.Option("--stimuli", help="Clips, 80 to 2185.")] = 120,
+    people: Annotated[int, typer.Option("--people", help="Recorded people.")] = 3,
+    answers: Annotated[int, typer.Option("--answers", help="Different triplets that each model answered.")] = 30_000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the simulation.")] = 0,
+    quiet: Quiet = False,
+    json: Json = False,
+    log_file: LogFile = None,
+) -> None:
+    """Write simulated files in the layouts of the emotion-video data, to try a study before the data are there.
+
+    Example: affectome data stand-ins --out stand-ins
+    """
+    start_logging(quiet, log_file)
+    from affectome.simulation import write_stand_ins
+
+    made = write_stand_ins(out.expanduser(), n_stimuli=stimuli, n_people=people, n_answers=answers, seed=seed)
+    for path in made.files:
+        print(path)
+    folder = made.folder.resolve()
+    print(f"These are simulated; what is true of them is in {folder / 'planted'}.")
+    print(f"Point a study at them: export AFFECTOME_DATA={shlex.quote(str(folder))}")
+    if json:
+        print_json({"folder": str(folder), "files": [str(path) for path in made.files]})

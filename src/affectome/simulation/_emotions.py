@@ -133,7 +133,7 @@ def simulate_emotions(
     dimension = pd.DataFrame(_affect(share, emotions, rating_noise, rng), index=index, columns=["valence", "arousal"])
     stimuli = StimulusSet(
         tuple(ids),
-        captions=_captions(ids, share, emotions, rng),
+        captions=captions_of(ids, share, emotions, rng),
         spaces={"planted": planted, "category": category, "dimension": dimension},
         source="the simulated stimuli",
     )
@@ -149,7 +149,7 @@ def _affect(
     return bounded
 
 
-def _captions(
+def captions_of(
     ids: list[str], share: NDArray[np.float64], emotions: list[str], rng: np.random.Generator, n_each: int = 3
 ) -> dict[str, tuple[str, ...]]:
     """Sentences whose words are drawn from a stimulus's emotions by their shares."""

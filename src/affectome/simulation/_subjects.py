@@ -19,7 +19,8 @@ __all__ = ["PLACES", "SimulatedSubjects", "simulate_subjects"]
 
 Floats = NDArray[np.float64]
 
-#: Areas of the HCP-MMP1 atlas and where the simulation puts them: millimetres (MNI, right hemisphere), roughly right.
+#: Areas of the HCP-MMP1 atlas and structures below the cortex, and where the simulation puts them: millimetres (MNI,
+#: right hemisphere), roughly right.
 PLACES: Mapping[str, tuple[float, float, float]] = MappingProxyType(
     {
         "V1": (12, -88, 2),
@@ -34,6 +35,21 @@ PLACES: Mapping[str, tuple[float, float, float]] = MappingProxyType(
         "10r": (8, 46, -8),
         "pOFC": (20, 18, -20),
         "AAIC": (36, 10, -10),
+        "31pv": (10, -52, 30),
+        "p24": (6, 34, 14),
+        "46": (40, 40, 22),
+        "45": (52, 28, 6),
+        "TF": (36, -34, -22),
+        "Thalamus": (12, -18, 8),
+        "Hippocampus": (26, -22, -14),
+        "Hypothalamus": (4, -4, -12),
+        "Pallidum": (18, -4, -2),
+        "Brainstem": (4, -28, -32),
+        "Caudate": (14, 14, 10),
+        "Putamen": (28, 2, 2),
+        "Accumbens": (10, 12, -8),
+        "Amygdala": (24, -4, -20),
+        "Cerebellum": (26, -60, -34),
     }
 )
 
