@@ -22,6 +22,7 @@ Floats = NDArray[np.float64]
 CHANCE = 1 / 3
 _FEWEST = 10  # stimuli below which a spread over stimuli says nothing
 _CHUNK = 100_000  # trials scored at once: bounds the memory of what is thrown away
+_ROUNDING = 1e-9  # of a similarity (above 1: a share of it): pairs that differ by less tie
 _SAME = 1e-12  # variance of a share that is rounding
 
 
@@ -137,7 +138,8 @@ def _hits(space: pd.DataFrame, trials: TripletSet, metric: Metric) -> Floats:
         part = slice(start, start + _CHUNK)
         a, b, c = trials.triplets[part].T
         kept = np.stack([paired_similarity(rows, *pair, metric) for pair in ((b, c), (a, c), (a, b))], axis=1)
-        best = kept == kept.max(axis=1, keepdims=True)
+        largest = kept.max(axis=1, keepdims=True)
+        best = kept >= largest - _ROUNDING * np.maximum(1, np.abs(largest))
         hits[part] = best[np.arange(len(best)), trials.choice[part]] / best.sum(axis=1)
     return hits
 

@@ -247,7 +247,7 @@ def _specifications(plan: Plan, people: list[str]) -> Stage:
                 "specification_summary": found.summary.set_index("first"),
             },
             figures,
-            {"alpha": _ALPHA, "n_people": len(people), "note": _NOTE, "claims": found.summary.to_dict("records")},
+            {"alpha": _ALPHA, "n_people": len(people), "note": _NOTE, "pairs": found.summary.to_dict("records")},
         )
 
     return written_stage(
