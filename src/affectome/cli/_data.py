@@ -93,7 +93,9 @@ def fetch(
 @command
 def stand_ins(
     out: Annotated[Path, typer.Option("--out", help="Folder for the files.", metavar="FOLDER")],
-    stimuli: Annotated[int, typer.Option("--stimuli", help="Clips, 80 to 2185.")] = 120,
+    stimuli: Annotated[
+        int, typer.Option("--stimuli", help="Clips, 80 to 2185; at least 151 for every analysis.")
+    ] = 160,
     people: Annotated[int, typer.Option("--people", help="Recorded people.")] = 3,
     answers: Annotated[int, typer.Option("--answers", help="Different triplets that each model answered.")] = 30_000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the simulation.")] = 0,

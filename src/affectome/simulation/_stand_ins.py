@@ -120,7 +120,7 @@ class StandIns:
 def write_stand_ins(
     folder: str | os.PathLike[str],
     *,
-    n_stimuli: int = 120,
+    n_stimuli: int = 160,
     n_people: int = 3,
     n_answers: int = 30_000,
     seed: int = 0,
@@ -132,7 +132,8 @@ def write_stand_ins(
     folder
         Where to; new, empty, or of an earlier call, whose files are written over.
     n_stimuli
-        Clips, 80 to 2,185. Feature files of the release always have a row for each of its 2,196 presentations.
+        Clips, 80 to 2,185; what a component follows takes three clips for each rating, 144. Feature files of the
+        release always have a row for each of its 2,196 presentations.
     n_people
         Recorded people.
     n_answers
