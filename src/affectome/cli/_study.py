@@ -96,9 +96,10 @@ def run(
     if json:
         print_json({"results": str(result.results), "summary": result.summary})
     if result.failed:
-        told = "".join(f"\n  {stage}: {error}" for stage, error in result.failed.items())
-        one = len(result.failed) == 1
-        raise Interrupted(f"{'one stage was' if one else f'{len(result.failed)} stages were'} left out{told}")
+        n, further = len(result.failed), len(result.failed) - len(result.causes)
+        needing = f", {further} of them for want of what another would have made" if further else ""
+        told = "".join(f"\n  {stage}: {error}" for stage, error in result.causes.items())
+        raise Interrupted(f"{'one stage was' if n == 1 else f'{n} stages were'} left out{needing}{told}")
 
 
 @group.command("status")

@@ -28,7 +28,7 @@ from affectome.study._io import read_record, write_record
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["Stage", "StageOutputs", "StageRecord", "StageState", "locked", "run_stages", "stage_states"]
+__all__ = ["Stage", "StageOutputs", "StageRecord", "StageState", "Unmade", "locked", "run_stages", "stage_states"]
 
 STATE = ".affectome"
 
@@ -103,6 +103,10 @@ class StageRecord:
     reused: bool = False
 
 
+class Unmade(InputError):
+    """A stage cannot run, for what it reads was left out before it."""
+
+
 def locked(results: Path) -> AbstractContextManager[None]:
     """Hold the results folder against a second run."""
     return held_lock(
@@ -148,7 +152,7 @@ def run_stages(
     for stage in stages:
         absent = _absent(stage, written, results)
         if absent and failed:  # what it reads was never written, since an earlier stage failed
-            failed[stage.name] = InputError(f"needs {absent[0]}, which could not be made")
+            failed[stage.name] = Unmade(f"needs {absent[0]}, which could not be made")
             continue
         key = _key(stage, written, digests, results)
         record = _finished(stage, key, results)
@@ -219,6 +223,7 @@ def stage_states(stages: Sequence[Stage], results: Path, *, known: StageOutputs 
             record = _finished(stage, _key(stage, known.written, digests, results), results)
             if record is not None:
                 known.written.update(record.outputs)
+                known.records.append(record)
                 states.append(StageState(stage.name, "done", record.seconds))
                 continue
             states.append(StageState(stage.name, "stale" if place.is_file() else "open", None))
@@ -236,10 +241,13 @@ class StageOutputs:
         Outputs that are as they should be.
     pending : set of relative paths
         Outputs that a run would make, or make again.
+    records : list of StageRecord
+        Of stages that are done, in their order.
     """
 
     written: dict[str, str] = field(default_factory=dict)
     pending: set[str] = field(default_factory=set)
+    records: list[StageRecord] = field(default_factory=list)
 
 
 def _waits(stage: Stage, known: StageOutputs, results: Path) -> bool:

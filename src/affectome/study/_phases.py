@@ -55,7 +55,7 @@ PHASES: dict[str, Phase] = {
 
 
 def run_phases(plan: Plan, progress: Show) -> list[StageRecord]:
-    """Run everything that is missing or stale; what is left out is in `plan.failed`."""
+    """Run everything that is missing or stale; what is left out is in `plan.failed`, and the last system is not."""
     records: list[StageRecord] = []
     about = _subjects(plan)
     for name, phase in PHASES.items():
@@ -64,24 +64,30 @@ def run_phases(plan: Plan, progress: Show) -> list[StageRecord]:
             parts = dict.fromkeys(_part(stage, about) for stage in stages)
             # The loops within a single part spread, where the part does not.
             if None in parts or len(parts) == 1 or workers_for(cores, len(parts)).here:
-                records += run_stages(stages, plan.results, progress=progress, failed=plan.failed, earlier=records)
+                failed = plan.failed if records else None  # the first are those that all others need
+                records += run_stages(stages, plan.results, progress=progress, failed=failed, earlier=records)
                 continue
             unfinished = _unfinished(stages, records, plan, about)
             asked = {part: (plan, name, part, records) for part in unfinished}
+            found: list[StageRecord] = []
             for done in in_processes(_part_alone, asked, plan.results, cores, progress).values():
-                records += done.records
+                found += done.records
                 plan.failed.update(done.failed)
             finished = [stage for stage in stages if _part(stage, about) not in unfinished]
-            records += run_stages(finished, plan.results, progress=progress, failed=plan.failed, earlier=records)
+            found += run_stages(finished, plan.results, progress=progress, failed=plan.failed, earlier=records)
+            place = {stage.name: number for number, stage in enumerate(stages)}
+            records += sorted(found, key=lambda record: place[record.name])
+        if not plan.systems:
+            raise next(iter(plan.failed.values()))
     return records
 
 
-def states_of_phases(plan: Plan) -> list[StageState]:
-    """Say of every stage whether it is done, running, stale, open or waiting.
+def states_of_phases(plan: Plan, known: StageOutputs) -> list[StageState]:
+    """Say of every stage whether it is done, running, stale, open or waiting; `known` gathers what was learnt.
 
     Stages of a phase that cannot be made yet, since they depend on what earlier ones find, are told as one.
     """
-    known, states = StageOutputs(), []
+    states = []
     for name, phase in PHASES.items():
         try:
             stages = phase.stages(plan)
