@@ -1,4 +1,4 @@
-"""The study of the paper on the real ratings, as far as they go: the human systems, without models, people and brains."""
+"""The study of the paper on the real ratings: the human systems, without models, people and brains."""
 
 from pathlib import Path
 

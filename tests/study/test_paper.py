@@ -31,6 +31,8 @@ SMALL = {
     "behavior.permutations": 49,
     "interpretation.permutations": 49,
     "brain.permutations": 99,
+    "brain.folds": 3,
+    "brain.controls": ["visual", "motion"],
 }
 
 

@@ -209,8 +209,8 @@ def _planted(n: int, seed: int) -> tuple[dict[str, pd.DataFrame], dict[str, tupl
         "category": category.round(4),
         "dimension": _dimensions(share, world.stimuli.spaces["dimension"], ids, rng),
         "semantic": _concepts(share, ids, rng),
-        "visual": _features("unit", share, 40, ids, rng),
-        "motion": _features("filter", share, 24, ids, rng),
+        "visual": _features("unit", share, 12, ids, rng),
+        "motion": _features("filter", share, 8, ids, rng),
     }
     return spaces, captions_of(ids.tolist(), share, emotions, rng, n_each=20)
 

@@ -44,8 +44,7 @@ def person_brain_stages(plan: Plan) -> list[Stage]:
     stages = []
     for who in asked.recordings:
         stages += encoding_stages(reading, who)
-        if table.partition or asked.controls:
-            stages += partition_stages(reading.below(COMPARISON), who)
+        stages += partition_stages(reading.below(COMPARISON), who, shared=table.partition)
         if table.searchlight is not None:
             stages += searching_stages(reading.below(RSA), who, how=_searching(table.searchlight))
     return stages

@@ -34,10 +34,10 @@ def encoding_stages(reading: BrainReading, subject: str) -> list[Stage]:
     return [*stages, ceiling_stage(reading, subject)]
 
 
-def partition_stages(reading: BrainReading, subject: str) -> list[Stage]:
-    """What spaces share in one person, and what each adds to the controls."""
+def partition_stages(reading: BrainReading, subject: str, *, shared: bool = True) -> list[Stage]:
+    """What spaces share in one person, where that is asked, and what each adds to the controls."""
     stages = []
-    if len(reading.asked.spaces) > 1:
+    if shared and len(reading.asked.spaces) > 1:
         stages.append(partition_stage(reading, subject))
     if reading.asked.controls:
         stages += [beyond_controls_stage(reading, subject, space) for space in reading.asked.spaces]
