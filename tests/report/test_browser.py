@@ -1,5 +1,7 @@
 """The page in a real browser: Chromium, where it is installed."""
 
+import base64
+import re
 import shutil
 
 import pytest
@@ -61,7 +63,7 @@ def test_no_errors_no_missing_pictures_no_sideways_scrolling(open_page, hostile_
     assert driver.get_log("browser") == []
     assert driver.title == "A <b>bold</b> & hostile study"
     sizes = driver.execute_script("return [...document.images].map(i => i.complete ? i.naturalWidth : 0)")
-    assert len(sizes) == 8
+    assert len(sizes) > 20
     assert min(sizes) > 0
     page, window = driver.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
     assert window == width
@@ -91,6 +93,55 @@ def test_text_stands_out_from_its_ground_in_light_and_in_dark(open_page, hostile
             for name in ("color", "backgroundColor")
         )
         assert _contrast(ink, paper) > 7
+
+
+def test_soft_text_and_links_stand_out_in_light_and_in_dark(open_page, hostile_study):
+    driver = open_page(hostile_study / "report.html", 1200)
+    for scheme in ("light", "dark"):
+        driver.execute_cdp_cmd(
+            "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        )
+        for where in ("#summary .soft", "#left-out summary, nav a", "figcaption", "#methods a"):
+            ink, paper = driver.execute_script(
+                "const e = document.querySelector(arguments[0]); const of = n => getComputedStyle(n).backgroundColor;"
+                "let n = e; while (of(n).endsWith(', 0)')) n = n.parentElement;"
+                "return [getComputedStyle(e).color, of(n)].map(c => c.match(/\\d+/g).slice(0, 3).map(Number))",
+                where,
+            )
+            assert _contrast(ink, paper) >= 4.5, (scheme, where)
+
+
+def test_what_scrolls_can_be_reached_with_the_keyboard(open_page, hostile_study):
+    driver = open_page(hostile_study / "report.html", 400)
+    unreachable = driver.execute_script(
+        "return [...document.querySelectorAll('.scroll, pre')]"
+        ".filter(e => e.scrollWidth > e.clientWidth && e.tabIndex < 0).length"
+    )
+    scrolling = driver.execute_script(
+        "return [...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth).length"
+    )
+    assert scrolling > 3 and unreachable == 0
+    unnamed = driver.execute_script("return [...document.querySelectorAll('[role=region]:not([aria-label])')].length")
+    assert unnamed == 0
+
+
+def test_the_whole_page_prints(open_page, hostile_study):
+    driver = open_page(hostile_study / "report.html", 1200)
+    printed = base64.b64decode(driver.execute_cdp_cmd("Page.printToPDF", {"printBackground": False})["data"])
+    assert printed.startswith(b"%PDF")
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) > 10
+    assert len(re.findall(rb"/Subtype\s*/Image", printed)) >= 20
+    assert driver.get_log("browser") == []
+
+
+def test_a_table_can_be_downloaded_from_the_page(open_page, hostile_study):
+    driver = open_page(hostile_study / "report.html", 1200)
+    text = driver.execute_async_script(
+        "const [name, done] = arguments; fetch(document.querySelector(`a[download='${name}']`).href)"
+        ".then(r => r.text()).then(done)",
+        "behavior_agreement.csv",
+    )
+    assert text == (hostile_study / "behavior/agreement.csv").read_text("utf-8")
 
 
 @pytest.mark.parametrize("width", [400, 1200])

@@ -2,6 +2,7 @@
 
 import base64
 import html
+import itertools
 import json
 import re
 from urllib.parse import unquote
@@ -70,7 +71,7 @@ def test_every_table_can_be_kept_whole(page, hostile_study):
 def test_headings_go_down_one_level_at_a_time(page):
     levels = [int(tag[1]) for tag in page.tags if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1 and levels.count(1) == 1
-    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
 
 
 def test_the_summary_comes_first_and_holds_the_numbers(page, hostile_study):
@@ -139,11 +140,11 @@ def test_a_folder_of_an_earlier_release_says_what_to_do(hostile_study, tmp_path,
 def test_what_was_left_out_and_what_was_warned_of_is_told(hostile_study, tmp_path, parsed):
     summary = json.loads((hostile_study / "summary.json").read_text())
     summary["left_out"] = {"accuracy/first": "its <b>answers</b> are gone"}
-    summary["warnings"] = {"types/second": ["too few & too <i>far</i>"]}
+    summary["warnings"] = {name: [f"{name}: too few & too <i>far</i>"] for name in ("types/first", "types/second")}
     del summary["systems"]["first"]["held_out_accuracy"]
     (tmp_path / "summary.json").write_text(json.dumps(summary))
     (tmp_path / "provenance.json").write_bytes((hostile_study / "provenance.json").read_bytes())
     text = " ".join("".join(parsed(write_report(tmp_path).read_text(encoding="utf-8")).text).split())
     assert "accuracy/first: its <b>answers</b> are gone" in text
-    assert "types/second: too few & too <i>far</i>" in text
+    assert text.count("too few & too <i>far</i> (types/first, types/second)") == 1
     assert "There was no room for this figure" in text  # its files are not here

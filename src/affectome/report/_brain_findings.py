@@ -160,13 +160,18 @@ def _single_people(brain: Mapping[str, Any], labels: Labels) -> list[str]:
 
 
 def _places(brain: Mapping[str, Any], labels: Labels) -> list[str]:
-    """Spaces whose components lie in the same places in different people."""
-    return [
-        f"Components of {labels[space]} lie in the same {'regions' if found['by'] == 'region' else 'places'} in "
-        f"different people (mean r {number(found['r'])}, {p_text(found['p'])}, uncorrected over spaces)."
-        for space, found in brain.get("consistency", {}).items()
-        if found.get("r") is not None and _surely(found.get("p"))
-    ]  # fmt: skip
+    """Spaces whose components lie in the same places in different people, after Bonferroni over spaces."""
+    tested = {space: found for space, found in brain.get("consistency", {}).items() if found.get("p") is not None}
+    sentences = []
+    for space, found in tested.items():
+        p = min(1.0, found["p"] * len(tested))
+        if _surely(p):
+            where = "regions" if found["by"] == "region" else "places"
+            sentences.append(
+                f"Components of {labels[space]} lie in the same {where} in different people (mean r "
+                f"{number(found['r'])}, {p_text(p)} after Bonferroni over {counted(len(tested), 'space')})."
+            )
+    return sentences
 
 
 def _beyond_controls(brain: Mapping[str, Any], labels: Labels) -> list[str]:

@@ -105,7 +105,7 @@ def exhibits(
         name = str(stage["name"])
         figures = tuple(_figure(path, paths, name, labels) for path in paths if path.endswith(".png"))
         tables = tuple(
-            Sheet(path, table_words(_below_subject(path, labels, known))) for path in paths if path.endswith(".csv")
+            Sheet(path, table_words(_told_name(path, labels), labels)) for path in paths if path.endswith(".csv")
         )
         pages = tuple(path for path in paths if path.endswith(".html"))
         if figures or tables or pages:
@@ -121,11 +121,13 @@ def _figure(path: str, paths: Iterable[str], stage: str, labels: Mapping[str, st
     return Figure(path, others, alt, caption)
 
 
-def _below_subject(path: str, labels: Mapping[str, str], people: set[str]) -> str:
-    """Name of a table without its extension; of several in folders of a stage, with the folder."""
+def _told_name(path: str, labels: Mapping[str, str]) -> str:
+    """Name of a table without its extension; below a person, with the space or the folder that says what it is."""
     parts = PurePosixPath(path).with_suffix("").parts
+    if parts[0] != "neural" or parts[1:2] == ("group",):
+        return parts[-1]
     kept = [part for part in parts[-2:-1] if part in ("between", "regression", "profile") or part in labels]
-    return "/".join([*kept, parts[-1]] if parts[0] == "neural" and parts[1:2] != ("group",) else parts[-1:])
+    return "/".join([*kept, parts[-1]])
 
 
 def _about(stage: str, section: str, labels: Mapping[str, str], people: set[str]) -> str:
@@ -140,4 +142,4 @@ def _about(stage: str, section: str, labels: Mapping[str, str], people: set[str]
         return f"{who}: {kind}" if kind else who
     if section == "behavior":
         return next((word for word in words[1:] if word in labels), "Systems side by side")
-    return ""
+    return person or ""

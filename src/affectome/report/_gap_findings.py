@@ -10,44 +10,46 @@ from affectome.report._telling import counted, interval, known, labels_of, p_tex
 __all__ = ["gap_findings"]
 
 _OPEN = ("undecided", "too few people")
+_MEASURES = {"choices": "choices of", "encoding": "encoding in", "rsa": "geometry in"}
 
 
 def gap_findings(summary: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
-    """The sentences, and from which tests they are; a claim without a verdict is counted and not told."""
-    claims = _claims(summary.get("gap", {}))
-    if not claims:
+    """The claims of the headline place, and how they are tested; one without a verdict is counted and not told."""
+    found = summary.get("gap", {}).get("claims")
+    if not found or not found["claims"]:
         return (), ""
-    labels = labels_of(summary)
-    told = [_claim(row, labels) for row in claims if row["verdict"] not in _OPEN]
-    left = [row for row in claims if row["verdict"] in _OPEN]
-    if left:
-        many = f"{len(left)} of {counted(len(claims), 'claim')}"
-        told.append(f"{many} stay{'s' if len(left) == 1 else ''} open, undecided or with too few people to say.")
+    claims, labels = found["claims"], labels_of(summary)
+    labels.setdefault("people", summary.get("people", {}).get("label", "people"))  # whose choices are predicted
+    shown = [row for row in claims if row["measure"] == "choices" or row["where"] == found["headline"]]
+    told = [_claim(row, labels) for row in shown if row["verdict"] not in _OPEN]
+    still_open = sum(row["verdict"] in _OPEN for row in shown)
+    if still_open:
+        told.append(
+            f"{still_open} of {counted(len(shown), 'claim')} {'stays' if still_open == 1 else 'stay'} open: "
+            "undecided, or too few people."
+        )
+    if len(shown) < len(claims):
+        told.append(f"{counted(len(claims) - len(shown), 'claim')} about other places: see the table of claims.")
     how = (
-        "Difference with its jackknife interval; q: Benjamini-Hochberg over the claims; a verdict is stated by the "
-        "rule in the methods. “Matched”: every space cut to the same number of principal components."
+        f"{found['rule']} {found['correction']} In brackets: jackknife intervals of the difference. “Matched”: every "
+        "space cut to the same number of principal components."
     )
     return tuple(told), how
 
 
-def _claims(gap: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    found = gap.get("claims", {})
-    rows: list[Mapping[str, Any]] = found.get("claims", []) if isinstance(found, Mapping) else found
-    return rows
-
-
 def _claim(row: Mapping[str, Any], labels: Mapping[str, str]) -> str:
-    first, second = labels[row["first"]], labels[row["second"]]
-    above, below = (first, second) if (row["difference"] or 0) > 0 else (second, first)
+    positive = (row["difference"] or 0) > 0
+    above, below = (row["first"], row["second"]) if positive else (row["second"], row["first"])
     size = None if row["difference"] is None else abs(row["difference"])
     ends = sorted(abs(row[end]) for end in ("ci_low", "ci_high") if row[end] is not None)
-    bounds = interval({"ci_low": ends[0], "ci_high": ends[1]}) if len(ends) == 2 else ""
+    bounds = f" {interval({'ci_low': ends[0], 'ci_high': ends[1]})}" if len(ends) == 2 else ""
     people = ""
     if row.get("n_subjects"):
-        n = row["n_above"] if (row["difference"] or 0) > 0 else row["n_below"]
+        n = row["n_above"] if positive else row["n_below"]
         people = f", in {n:.0f} of {row['n_subjects']:.0f} people"
+    where = "all voxels" if row["where"] == "all" else labels[row["where"]]
     matched = ", matched" if row["matched"] else ""
     return (
-        f"{above} above {below} ({row['measure']}{', ' + row['where'] if row['where'] else ''}{matched}: difference "
-        f"{known(size)} {bounds}{people}, {p_text(row['q'], 'q')})."
+        f"{labels[above]} above {labels[below]} ({_MEASURES.get(row['measure'], row['measure'])} {where}{matched}: "
+        f"difference {known(size)}{bounds}{people}, {p_text(row['q'], 'q')})."
     )

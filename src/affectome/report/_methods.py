@@ -306,16 +306,18 @@ def _searched(brain: Mapping[str, Any], settings: Mapping[str, Any], cite: Citat
 def _gap(summary: Mapping[str, Any], cite: Citations) -> list[str]:
     gap = summary.get("gap", {})
     told = []
-    if "claims" in gap:
+    if "table" in gap:
         told.append(
-            "Claims: “A above B” where q (Benjamini-Hochberg over claims) is at most alpha and, for brains, of at "
-            "least three people more than half show it by themselves and none the reverse; fewer people are too few, "
-            "everything else is undecided."
+            "Every space predicts choices by its most similar pair, and the brain as above; at full size, and cut to "
+            "as many principal components as the smallest space has or as was asked for, found without choices and "
+            "responses."
         )
+    if "claims" in gap:
+        told.append(f"{gap['claims']['rule']} {gap['claims']['correction']}")
     if "specifications" in gap:
         told.append(
-            f"Specification curve {cite('simonsohn')}: the same difference under every other reasonable choice; its "
-            "specifications share their data, so that it is descriptive."
+            f"Specification curve {cite('simonsohn')}: the same differences under every other reasonable choice. "
+            f"{gap['specifications']['note']}"
         )
     return told
 

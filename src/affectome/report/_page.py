@@ -50,11 +50,16 @@ class Results:
 
 
 def exhibits_of(summary: Mapping[str, Any], provenance: Mapping[str, Any]) -> list[Exhibit]:
-    """Figures and tables of a study, those of all people and of no person before those of each."""
+    """Figures and tables of a study: what all systems have in common first, what single persons have last."""
     people = _people(summary)
     found = exhibits(provenance["stages"], labels_of(summary), people)
     order = {name: place for place, name in enumerate(_HEADINGS)}
-    return sorted(found, key=lambda one: (order[one.section], one.about.split(":")[0] in people))
+
+    def place(one: Exhibit) -> tuple[int, bool, bool]:
+        alone = one.section == "behavior" and one.about in summary["systems"]
+        return order[one.section], alone, one.about.split(":")[0] in people
+
+    return sorted(found, key=place)
 
 
 def render_page(results: Results) -> str:
@@ -83,6 +88,7 @@ def render_page(results: Results) -> str:
         slot_priors={name: s.get("slot_prior") for name, s in summary["systems"].items()},
         components={name: _components(system) for name, system in summary["systems"].items()},
         captions={name: _by_component(rows) for name, rows in results.captions.items()},
+        warned=_warned(summary["warnings"]),
         settings=json.dumps(provenance["study"], indent=2, ensure_ascii=False),
     )
 
@@ -90,6 +96,17 @@ def render_page(results: Results) -> str:
 def _people(summary: Mapping[str, Any]) -> set[str]:
     """Persons who were recorded."""
     return {name.split("/")[0] for name in summary.get("brain", {}).get("encode", {})}
+
+
+def _warned(warnings: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Every sentence of warning once, with the stages that warned."""
+    found: dict[str, list[str]] = {}
+    for stage, sentences in warnings.items():
+        for sentence in sentences:
+            stages = found.setdefault(sentence.removeprefix(f"{stage}: "), [])
+            if stage not in stages:
+                stages.append(stage)
+    return found
 
 
 def _sections(found: Sequence[Exhibit]) -> dict[str, dict[str, list[Exhibit]]]:

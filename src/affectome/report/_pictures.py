@@ -94,5 +94,5 @@ def _repainted(content: bytes, width: int | None) -> bytes:
     if width is not None and flat.width > width:
         flat = flat.resize((width, max(1, round(flat.height * width / flat.width))), Image.Resampling.LANCZOS)
     painted = io.BytesIO()
-    flat.quantize(256, dither=Image.Dither.NONE).save(painted, format="PNG", optimize=True)
+    flat.quantize(256, dither=Image.Dither.NONE).save(painted, format="PNG")
     return min(content, painted.getvalue(), key=len)

@@ -23,7 +23,7 @@ def _words() -> dict[str, Any]:
 def stage_title(stage: str, labels: Mapping[str, str], people: Collection[str]) -> str:
     """What a stage did, in a few words, and for which space."""
     kind, words = _kind(stage), stage.split("/")
-    where = {"interpretation": "analyses", "gap": "gap"}.get(words[0], "stages")
+    where = {"interpretation": "analyses", "gap": "gap", "gap_scores": "gap"}.get(words[0], "stages")
     title = str(_words()[where].get(kind, _spoken(kind)))
     if where != "stages" or words[0] in _OF_SYSTEM:
         return title  # whose it is, the heading above it says
@@ -43,20 +43,20 @@ def figure_words(stage: str, name: str, labels: Mapping[str, str]) -> tuple[str,
     return _with(f"{_spoken(name)}.", stage, "", labels), ""
 
 
-def table_words(name: str) -> str:
-    """What a row of a table is."""
+def table_words(name: str, labels: Mapping[str, str]) -> str:
+    """What a row of a table is; of a table of one space, with what that is called."""
     known = _words()["tables"]
     if name in known:
         return str(known[name])
     where, _, last = name.rpartition("/")
-    told = known.get(last, _spoken(last))
-    return f"{told}, {where}" if where else told
+    told = str(known.get(last, _spoken(last)))
+    return f"{told}, {labels[where]}" if where in labels else told
 
 
 def _kind(stage: str) -> str:
     """The word of a stage's name that says what it does."""
     words = stage.split("/")
-    if words[0] in ("interpretation", "gap"):
+    if words[0] in ("interpretation", "gap", "gap_scores"):
         return words[-1]
     if words[0] in ("comparison", "rsa", "reliability"):
         return "/".join(words[1:3]) if words[1] == "people" else words[1]
