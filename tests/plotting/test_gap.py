@@ -62,10 +62,8 @@ def test_text_has_seven_points_and_lines_do_not_touch(curve):
     figure.draw_without_rendering()
     boxes = [label.get_window_extent() for label in figure.axes[1].get_yticklabels()]
     assert all(not a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
-    assert (
-        min(text.get_fontsize() for text in figure.findobj(lambda a: hasattr(a, "get_fontsize")) if text.get_text())
-        >= 7
-    )
+    texts = [text for text in figure.findobj(Text) if text.get_text()]
+    assert min(text.get_fontsize() for text in texts) >= 7
 
 
 def test_curves_of_several_claims_or_of_none_are_refused(curve):

@@ -18,6 +18,7 @@ from affectome.study._gap_scores import (
     choice_scores,
     dimensions_of,
     gap_brain,
+    gap_level,
     gap_people,
     gap_reference,
     gap_spaces,
@@ -77,10 +78,6 @@ def _rows(table: pd.DataFrame) -> list[dict[Any, Any]]:
     return table.astype(object).where(table.notna(), None).to_dict("records")
 
 
-def _level(plan: Plan) -> float:
-    return plan.study.behavior.level if plan.study.brain is None else plan.study.brain.level
-
-
 def _headline(plan: Plan) -> str:
     return gap_table(plan).region or "all"
 
@@ -93,7 +90,7 @@ def _labels(plan: Plan) -> dict[str, str]:
 
 
 def _table(plan: Plan, people: list[str]) -> Stage:
-    names, place, level = gap_spaces(plan), _headline(plan), _level(plan)
+    names, place, level = gap_spaces(plan), _headline(plan), gap_level(plan)
     reliability = {name: value for name, value in gap_table(plan).reliability.items() if name in names}
     answering = who_answered(plan)
     labels = _labels(plan)
@@ -177,7 +174,7 @@ def _without_people(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _claims(plan: Plan, people: list[str]) -> Stage:
-    level, source = _level(plan), f"{FOLDER}/choice_differences.csv"
+    level, source = gap_level(plan), f"{FOLDER}/choice_differences.csv"
     kinds = ("differences", "scores")
 
     def run(progress: Progress) -> Written:
@@ -229,7 +226,7 @@ def _choice_claims(differences: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFr
 
 
 def _specifications(plan: Plan, people: list[str]) -> Stage:
-    level, labels = _level(plan), _labels(plan)
+    level, labels = gap_level(plan), _labels(plan)
     others = [second for _, second in pairs_of(plan)]
 
     def run(progress: Progress) -> Written:
@@ -267,7 +264,7 @@ _NOTE = (
 
 
 def _grounding(plan: Plan, people: list[str]) -> Stage:
-    asked, level, pairs = gap_brain(plan), _level(plan), grounding_pairs(plan)
+    asked, level, pairs = gap_brain(plan), gap_level(plan), grounding_pairs(plan)
     unique = {
         f"{COMPARISON}/{who}/beyond_controls_{space}/regions.csv": (who, space)
         for who in people

@@ -27,8 +27,9 @@ from affectome.triplets import TripletSet
 logger = logging.getLogger(__name__)
 
 __all__ = [
-    "FOLDER", "PEOPLE", "SIZES", "choice_scores", "dimensions_of", "gap_people", "gap_reference", "gap_spaces",
-    "person_scores", "who_answered",
+    "FOLDER", "PEOPLE", "SIZES", "choice_scores", "dimensions_of", "gap_brain", "gap_level", "gap_people",
+    "gap_reference", "gap_spaces", "gap_table", "grounding_pairs", "pairs_of", "person_files", "person_scores",
+    "who_answered",
 ]  # fmt: skip
 
 #: Folder of the results.
@@ -43,6 +44,11 @@ def gap_table(plan: Plan) -> GapTable:
     """What the study asks of the gap."""
     assert plan.study.gap is not None
     return plan.study.gap
+
+
+def gap_level(plan: Plan) -> float:
+    """Coverage of all intervals of the gap: that of the brain, where there is one."""
+    return plan.study.behavior.level if plan.study.brain is None else plan.study.brain.level
 
 
 def gap_spaces(plan: Plan) -> list[str]:
@@ -90,7 +96,7 @@ def who_answered(plan: Plan) -> list[str]:
 def choice_scores(plan: Plan) -> Stage:
     """The share of choices that every space predicts, and differences from the reference."""
     study, names, answering = plan.study, gap_spaces(plan), who_answered(plan)
-    level = study.behavior.level
+    level = gap_level(plan)
     seen = {name: _as_judged(plan, name) for name in names}
     relations = {(who, name): _relation(plan, who, name) for who in answering for name in names}
 
