@@ -119,7 +119,8 @@ def test_claims_of_the_gap_are_told_with_their_verdicts(summary):
     claims = [row, {**row, "verdict": "undecided", "matched": False}, {**row, "where": "TPJ"}]
     summary["gap"] = {"claims": {"headline": "all", "rule": "A rule.", "correction": "BH over 3.", "claims": claims}}
     assert told(summary, "Is there a gap between behaviour and brain?") == (
-        "LLM above MLLM (encoding in all voxels, matched: difference 0.020 [0.010, 0.030], in 4 of 5 people, q = 0.002).",
+        "LLM above MLLM (encoding in all voxels, matched: difference 0.020 [0.010, 0.030], in 4 of 5 people, "
+        "q = 0.002).",
         "1 of 2 claims stays open: undecided, or too few people.",
         "1 claim about other places: see the table of claims.",
     )

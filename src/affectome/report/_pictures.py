@@ -52,7 +52,7 @@ def fitting_pictures(folder: Path, paths: Sequence[str], budget: int) -> dict[st
     for step in steps:
         if _characters(kept) <= budget:
             break
-        kept = {path: step(contents[path]) for path in kept}
+        kept = {path: min(content, step(contents[path]), key=len) for path, content in kept.items()}
     kept = _first(kept, budget)
     return {
         path: Picture(f"data:image/png;base64,{base64.b64encode(content).decode()}", *sizes[path])
@@ -84,7 +84,7 @@ def _first(contents: Mapping[str, bytes], budget: int) -> dict[str, bytes]:
 
 
 def _repainted(content: bytes, width: int | None) -> bytes:
-    """A PNG in 256 colours on white, at most so many pixels wide; the file itself where that is no smaller."""
+    """A PNG in 256 colours on white, at most so many pixels wide."""
     from PIL import Image
 
     with Image.open(io.BytesIO(content)) as opened:
@@ -95,4 +95,4 @@ def _repainted(content: bytes, width: int | None) -> bytes:
         flat = flat.resize((width, max(1, round(flat.height * width / flat.width))), Image.Resampling.LANCZOS)
     painted = io.BytesIO()
     flat.quantize(256, dither=Image.Dither.NONE).save(painted, format="PNG")
-    return min(content, painted.getvalue(), key=len)
+    return painted.getvalue()
