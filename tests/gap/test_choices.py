@@ -49,24 +49,21 @@ def test_embeddings_score_as_held_out_accuracy_does():
     assert score_choices({"a": space}, trials, metric="dot").scores["accuracy"].iloc[0] == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_standard_errors_count_every_pair_of_trials_that_share_a_stimulus_once(seed):
-    rng = np.random.default_rng(seed)
+def test_the_standard_error_is_that_of_weights_moved_a_little():
+    rng = np.random.default_rng(3)
     a, b = (space_of(rng.normal(size=(25, 3))) for _ in "ab")
     trials = answers(n_trials=200)
-    trials = TripletSet(np.concatenate([trials.triplets, trials.triplets[:40]]), trials.ids,
-                        np.concatenate([trials.choice, trials.choice[:40]]))  # fmt: skip
     found = score_choices({"a": a, "b": b}, trials, pairs=[("a", "b")])
-    keys = trials.keys()[trials.answered]
-    same = keys[:, None] == keys
-    shown = [set(row) for row in trials.triplets[trials.choice >= 0].tolist()]
-    share = np.array([[bool(one & other) for other in shown] for one in shown])
-    for errors, se in (
+    shown = trials.triplets[trials.choice >= 0]
+    for hits, se in (
         (brute_hits(a, trials, "cosine"), found.scores.loc["a", "se"]),
         (brute_hits(a, trials, "cosine") - brute_hits(b, trials, "cosine"), found.differences["se"].iloc[0]),
     ):
-        e = errors - errors.mean()
-        assert se**2 == pytest.approx(max(e @ share @ e * 25 / 24, e @ same @ e) / len(e) ** 2, rel=1e-9)
+        moved = []
+        for stimulus in range(25):  # the derivative of the weighted mean, by a small step
+            weights = np.where((shown == stimulus).any(axis=1), 1 + 1e-6, 1.0)
+            moved.append((np.average(hits, weights=weights) - hits.mean()) / 1e-6)
+        assert se**2 == pytest.approx(np.square(moved).sum() * 25 / 24, rel=1e-4)
 
 
 @settings(max_examples=15)
@@ -100,9 +97,9 @@ def study_of(seed, noise, n=40, n_trials=600):
     return spaces, TripletSet(trials.triplets, ids, kept.argmax(axis=1))
 
 
-def test_equally_related_spaces_differ_at_05_in_about_one_study_of_twenty():
+def test_equally_related_spaces_differ_at_05_in_no_more_than_one_study_of_twenty():
     p = [score_choices(*study_of(seed, (1.0, 1.0)), pairs=[("a", "b")]).differences["p"].iloc[0] for seed in range(300)]
-    assert 0.02 <= np.mean(np.array(p) <= 0.05) <= 0.09  # s.e. .0126
+    assert np.mean(np.array(p) <= 0.05) <= 0.075  # s.e. .0126
 
 
 def test_a_space_with_less_noise_is_found():

@@ -79,22 +79,18 @@ def score_choices(
 
     Notes
     -----
-    **Interval and p.** With e_t the hit of trial t minus the mean over T trials (or, of a pair, the difference of
-    both), two trials depend on one another where they share a stimulus. The variance
+    **Interval and p** are over stimuli, by the infinitesimal jackknife. With e_t the hit of trial t minus the mean over
+    T trials (or, of a pair, the difference of both), weight on stimulus i moves the mean by
 
-    .. math:: \frac{1}{T^2} \sum_{t, u \text{ share a stimulus}} e_t e_u
+    .. math:: I_i = \frac1T \sum_{t \ni i} e_t, \qquad var = \frac{n}{n-1} \sum_i I_i^2
 
-    counts each such pair of trials once, however many stimuli they share [1]_; times n / (n - 1) for n stimuli, and
-    never below the same sum over trials of one triplet. Intervals of a share are symmetric in log odds, p is two-sided,
-    both by t with n - 1 degrees of freedom. They speak of other stimuli and other trials of this kind, of these spaces
-    and of whoever answered: people are not resampled.
+    for n stimuli. The noise of single trials is in three influences each, so that the variance is too large where
+    trials are few: conservative. Intervals of a share are symmetric in log odds, p is two-sided, both by t with n - 1
+    degrees of freedom. They speak of other stimuli of this kind, of these spaces and of whoever answered: people are
+    not resampled.
 
     Null of p: over stimuli of this kind, both spaces predict the same share of these choices. Trials that a space ties
     in count by their share. Trials without an answer are left out.
-
-    References
-    ----------
-    .. [1] Cameron, Gelbach & Miller (2011). Robust inference with multiway clustering. J. Bus. Econ. Stat. 29, 238-249.
 
     Examples
     --------
@@ -120,7 +116,7 @@ def score_choices(
         raise InputError(f"{len(used)} stimuli are too few to compare spaces on", remedy=f"give at least {_FEWEST}")
     metrics = dict.fromkeys(spaces, metric) if isinstance(metric, str) else dict(metric)
     hits = {name: _hits(space, answered, metrics[name]) for name, space in spaces.items()}
-    spread = _SharedStimuli(answered)
+    spread = _Influences(answered)
     rows = [_share(values, spread, level) for values in hits.values()]
     scores = pd.DataFrame(rows, index=pd.Index(list(hits), name="space")).assign(metric=[metrics[n] for n in hits])
     compared = [{"first": a, "second": b, **_difference(hits[a] - hits[b], spread, level)} for a, b in pairs]
@@ -144,31 +140,21 @@ def _hits(space: pd.DataFrame, trials: TripletSet, metric: Metric) -> Floats:
     return hits
 
 
-class _SharedStimuli:
-    """Variance of a mean over trials that depend on one another where they share a stimulus."""
+class _Influences:
+    """Variance of a mean over trials, by the infinitesimal jackknife over their stimuli."""
 
     def __init__(self, trials: TripletSet) -> None:
-        n = len(trials.ids)
-        ordered = np.sort(trials.triplets.astype(np.int64), axis=1)
-        pairs = [ordered[:, i] * n + ordered[:, j] for i, j in ((0, 1), (0, 2), (1, 2))]
-        self.singles = np.unique(ordered.T.ravel(), return_inverse=True)[1]  # (3 n_trials,)
-        self.pairs = np.unique(np.concatenate(pairs), return_inverse=True)[1]
-        self.triplets = np.unique(trials.keys(), return_inverse=True)[1]
-        self.n_stimuli, self.n_triplets = int(self.singles.max()) + 1, int(self.triplets.max()) + 1
+        used, place = np.unique(trials.triplets.T.ravel(), return_inverse=True)
+        self.place = place  # (3 n_trials,)
+        self.n_stimuli, self.n_triplets = len(used), len(np.unique(trials.keys()))
 
     def variance(self, errors: Floats) -> float:
         """Of the mean whose deviations these are, (n_trials,)."""
-        three = np.tile(errors, 3)
-        one, two, all_three = (
-            float((np.bincount(unit, weights=values) ** 2).sum())
-            for unit, values in ((self.singles, three), (self.pairs, three), (self.triplets, errors))
-        )
-        # Trials that share one stimulus count once, those that share two 2 - 1 times, those that share all 3 - 3 + 1.
-        shared = (one - two + all_three) * self.n_stimuli / (self.n_stimuli - 1)
-        return max(shared, all_three) / len(errors) ** 2
+        influence = np.bincount(self.place, weights=np.tile(errors, 3)) / len(errors)
+        return float((influence**2).sum()) * self.n_stimuli / (self.n_stimuli - 1)
 
 
-def _share(hits: Floats, spread: _SharedStimuli, level: float) -> dict[str, float]:
+def _share(hits: Floats, spread: _Influences, level: float) -> dict[str, float]:
     value = float(hits.mean())
     variance = spread.variance(hits - value)
     if variance < _SAME or not 0 < value < 1:
@@ -179,7 +165,7 @@ def _share(hits: Floats, spread: _SharedStimuli, level: float) -> dict[str, floa
     return {"accuracy": value, "se": float(np.sqrt(variance)), "low": low, "high": high}
 
 
-def _difference(errors: Floats, spread: _SharedStimuli, level: float) -> dict[str, float]:
+def _difference(errors: Floats, spread: _Influences, level: float) -> dict[str, float]:
     value = float(errors.mean())
     error = float(np.sqrt(spread.variance(errors - value)))
     if error**2 < _SAME:  # equal in every trial, or apart by the same in all
@@ -189,5 +175,5 @@ def _difference(errors: Floats, spread: _SharedStimuli, level: float) -> dict[st
     return {"difference": value, "se": error, "low": value - reach, "high": value + reach, "p": p}
 
 
-def _quantile(spread: _SharedStimuli, level: float) -> float:
+def _quantile(spread: _Influences, level: float) -> float:
     return float(stats.t.ppf((1 + level) / 2, spread.n_stimuli - 1))
