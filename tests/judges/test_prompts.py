@@ -67,3 +67,22 @@ def test_prompts_and_labels_that_do_not_exist_are_refused(tmp_path):
     for labels in (("A", "B"), ("A", "a", "B"), ("A", "B", " ")):
         with pytest.raises(InputError, match="not three different texts"):
             load_prompt("choice", labels)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "''.__class__.__mro__[1].__subclasses__()",
+        "self.__init__.__globals__",
+        "labels.append('d')",
+        "stimuli.clear()",
+        "1 / 0",
+        "stimuli + 1",
+    ],
+)
+def test_a_template_of_someone_else_reaches_nothing_beyond_what_it_is_given(tmp_path, expression):
+    path = tmp_path / "theirs.j2"
+    path.write_text(GOOD.replace("again", "{{ " + expression + " }}"), encoding="utf-8")
+    with pytest.raises(InputError, match="cannot be rendered") as caught:
+        load_prompt(str(path))
+    assert str(path) in str(caught.value)

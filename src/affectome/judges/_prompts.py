@@ -74,18 +74,19 @@ def load_prompt(name: str, labels: Sequence[str] = ("A", "B", "C"), *, noun: str
     InputError
         When there is no such template, it cannot be rendered, or a stimulus is shown never or twice in its turns.
     """
-    import jinja2
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import ImmutableSandboxedEnvironment  # a template may come with a judge file of someone else
 
     names = tuple(str(label).strip() for label in labels)
     if len(names) != 3 or len({label.casefold() for label in names}) != 3 or not all(names):
         raise InputError(f"the labels {list(labels)} are not three different texts", remedy="give one per slot")
     source, version = _read(name)
     try:
-        template = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True).from_string(source)
+        template = ImmutableSandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True).from_string(source)
         gaps = [f"\ue000{slot}\ue000" for slot in range(3)]
         context = template.new_context({"labels": names, "noun": noun, "stimuli": gaps})
         blocks = {block: "".join(render(context)).strip() for block, render in template.blocks.items()}
-    except jinja2.TemplateError as error:
+    except Exception as error:  # jinja2's own, and whatever its expressions raise: 1 / 0
         raise InputError(f"cannot be rendered ({error})", source=name, remedy="correct the template") from error
     said = sorted((block for block in blocks if re.fullmatch(r"turn[1-9]", block)), key=lambda block: block)
     if said != [f"turn{k + 1}" for k in range(len(said))] or not said or "clarify" not in blocks:
