@@ -5,7 +5,6 @@ import json
 import re
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -24,7 +23,7 @@ SMALL = {
     "triplets.test": 2_000,
     "triplets.validation": 12,
     "triplets.repeated": 20,
-    "embedding.components": 15,
+    "embedding.components": 20,
     "embedding.n_epochs": 8,
     "embedding.seeds": 2,
     "behavior.bootstrap": 50,
@@ -77,7 +76,7 @@ def test_a_model_is_found_again_in_its_answers_and_people_side_with_it(study_fil
     systems = found.summary["systems"]
     assert not found.failed
     planted = match_components(read_space(found.results / "spaces/mllm.parquet"), world.spaces["mllm"])
-    assert (planted.correlation > 0.8).sum() >= 10  # of fifteen
+    assert (planted.correlation > 0.9).sum() >= 16  # of twenty
     accuracy = {name: systems[name]["held_out_accuracy"]["value"] for name in systems}
     assert accuracy["mllm"] > accuracy["llm"] > 0.45
     assert systems["mllm"]["rsm"]["value"] > 0.8
@@ -120,11 +119,13 @@ def test_the_brain_follows_what_was_planted(whole):
         pd.read_csv(whole.results / f"neural/fmri_Subject{k}/{space}/regions.csv").assign(space=space)
         for k in (1, 2) for space in ("mllm", "human_category", "human_dimension")
     ])  # fmt: skip
-    mean = regions.groupby(["space", "region"])["mean"].mean()
+    mean = regions.groupby(["space", "region"])["r"].mean()
     for region in ("MST", "MTC", "TPJ", "IPL"):
-        assert mean["mllm", region] > mean["human_category", region] + 0.05
-    assert abs(mean["mllm", "DLPFC"]) < 0.05
-    assert np.isfinite(mean["mllm"]).all()
+        others = max(mean["human_category", region], mean["human_dimension", region])
+        assert mean["mllm", region] > max(0.2, others + 0.05)
+    for region in ("DLPFC", "VLPFC", "ACC", "TF", "thalamus"):  # follow nothing
+        assert mean["mllm", region] < 0.06
+    assert mean["human_category", "STS"] > mean["mllm", "STS"]
 
 
 @pytest.mark.slow

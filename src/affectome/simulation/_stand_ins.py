@@ -90,7 +90,7 @@ _VALIDATION, _ASKED_PEOPLE, _PEOPLE = 66, 400, 5
 #: Triplets asked again, and how often.
 _REPEATED, _REPEATS = 500, 20
 _TRUTH = "planted/truth.csv"
-_N_OWN = 3  # components that the multimodal model has beside emotions
+_N_OWN = 8  # components that the multimodal model has beside emotions
 _N_READ = 9  # emotions of twelve that the language model tells apart
 
 
@@ -151,7 +151,7 @@ def write_stand_ins(
 
     Notes
     -----
-    Twelve emotions are planted (:func:`simulate_emotions`). The multimodal model's space has them and three components
+    Twelve emotions are planted (:func:`simulate_emotions`). The multimodal model's space has them and eight components
     of its own, which no rating knows; the language model's has nine of them. Both answer with the noise of the SPoSE
     model, people as the multimodal model does. Ratings show the emotions with noise. Brain areas follow the spaces
     as `truth` says; 13 of them follow none.
@@ -193,7 +193,7 @@ def _own_folder(folder: Path) -> Path:
 
 def _planted(n: int, seed: int) -> tuple[dict[str, pd.DataFrame], dict[str, tuple[str, ...]]]:
     """All spaces over the same clips, and twenty captions each."""
-    world = simulate_emotions(n, len(VOCABULARY), strength=3.0, seed=named_seed(seed, "emotions"))
+    world = simulate_emotions(n, len(VOCABULARY), strength=3.0, rating_noise=0.1, seed=named_seed(seed, "emotions"))
     rng = np.random.default_rng(named_seed(seed, "spaces"))
     ids = pd.Index([video_id(number) for number in range(1, n + 1)], name="id")
     emotions = list(VOCABULARY)
