@@ -359,7 +359,7 @@ def test_a_study_asks_brains_of_the_spaces_that_it_made(brain_study, edit):
     assert found["settings"]["reference"] == "human_category" and "path" not in found["settings"]
     assert (result.results / "neural/group/human_category/view.html").exists()
     page = result.report.read_text(encoding="utf-8")
-    for text in ('id="brain"', "Over people", "Each person", "sub-02", "Do components lie in the same places?"):
+    for text in ('id="brain"', "All people", "Regions over people", "sub-02", "Do components lie in the same places?"):
         assert text in page
     assert page.count("Map of the held-out correlation of every voxel") >= 4
     states = {state.name: state.state for state in study_status(brain_study)}

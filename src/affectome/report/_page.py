@@ -79,6 +79,7 @@ def render_page(results: Results) -> str:
         pictures=results.pictures,
         tables=results.tables,
         labels=labels,
+        asked=any(system["judge"]["kind"] != "answers" for system in summary["systems"].values()),
         findings=findings(summary),
         methods=methods(summary, provenance),
         sections=_sections(exhibits_of(summary, provenance)),
