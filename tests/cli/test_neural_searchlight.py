@@ -104,6 +104,8 @@ def test_controls_are_told_beyond_and_metrics_are_of_every_space(run, folder, tm
         (["--statistic", "kendall"], "--statistic cannot be 'kendall'; choose pearson, spearman"),
         (["--metric", "mahalanobis"], "--metric cannot be 'mahalanobis'; choose correlation, cosine"),
         (["--metric", "vlm=cosine"], "--metric names 'vlm', which is no space and no control"),
+        (["--metric", "dot", "--metric", "cosine"], "--metric of all spaces is given twice; give it once"),
+        (["--metric", "llm=dot", "--metric", "llm=cosine"], "--metric of 'llm' is given twice"),
         (["--metric", "llm=nearest"], "--metric cannot be 'nearest'; choose correlation"),
         (["--backend", "jax"], "--backend cannot be 'jax'; choose numpy, torch, torch_cuda"),
         (["--brain-metric", "dot"], "--brain-metric cannot be 'dot'; choose correlation, cosine"),

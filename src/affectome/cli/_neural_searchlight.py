@@ -145,10 +145,15 @@ def searchlight(
 def _metrics(given: list[str], names: list[str]) -> dict[str, Any]:
     """Of every space and control: its own (NAME=METRIC), or the one that is given without a name."""
     by_name = dict.fromkeys(names, "correlation")
-    own = {}
+    own: dict[str, str] = {}
+    said = set()
     for text in given:
         name, _, metric = text.rpartition("=")
         metric = one_of("--metric", metric, (*DISTANCES, "dot"))
+        if name in said:
+            what = f"of '{name}'" if name else "of all spaces"
+            raise InputError(f"--metric {what} is given twice", remedy="give it once, or name a space (NAME=METRIC)")
+        said.add(name)
         if not name:
             by_name = dict.fromkeys(names, metric)
         elif name in names:

@@ -170,7 +170,7 @@ def _codes(run: NDArray[np.int64], source: str) -> NDArray[np.intp]:
         raise InputError(
             f"all patterns come from run {known[0]}, so that no pair lies between runs",
             source=source,
-            remedy='record more runs, or let all pairs count (runs="ignore")',
+            remedy='record more runs, or let all pairs count (runs="ignore"; in a searchlight within_run="include")',
         )
     return codes.astype(np.intp)
 
