@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from affectome.cli._common import Jobs, Json, LogFile, Quiet, command, print_json, stage_progress, start_logging
-from affectome.cli._study import print_brain, print_systems
+from affectome.cli._study import print_brain, print_gap, print_systems
 from affectome.errors import InputError
 
 #: Areas of the simulated people, and the share of their response variance that follows a space.
@@ -71,6 +71,7 @@ def demo(
         result = run_study(study_file, out / "results", n_jobs=jobs, progress=progress)
     print_systems(result.summary)
     print_brain(result.summary)
+    print_gap(result.summary)
     recovery = match_components(read_space(result.results / "spaces/observer.parquet"), planted.planted)
     print(
         f"\nPlanted components found again by the noisy observer's embedding: "

@@ -92,6 +92,7 @@ def run(
         result = run_study(study, out, n_jobs=jobs, cluster=cluster, overrides=overrides, progress=progress)
     print_systems(result.summary)
     print_brain(result.summary)
+    print_gap(result.summary)
     print(f"\nReport: {result.report}\nSummary: {result.results / 'summary.json'}")
     if json:
         print_json({"results": str(result.results), "summary": result.summary})
@@ -217,3 +218,15 @@ def print_brain(summary: Any) -> None:
                 lines += [line for where, found in brain[kind].items() for line in told(f"{kind}/{where}", found)]
         if lines:
             print("\n".join(["", f"{heading}:", *lines]))
+
+
+def print_gap(summary: Any) -> None:
+    """What may be claimed, a line per verdict on stdout; nothing where the gap was not asked for."""
+    found = summary.get("gap", {}).get("claims")
+    if not found:
+        return
+    print("\nThe gap (corrected over all claims):")
+    for row in found["claims"]:
+        if not row["matched"]:
+            interval = f"{row['difference']:.3f} [{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
+            print(f"  {row['measure']}, {row['where']}: {row['verdict']} ({row['first']} - {row['second']} {interval})")
