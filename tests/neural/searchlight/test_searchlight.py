@@ -583,3 +583,23 @@ def test_an_outlying_pattern_does_not_bend_the_null_of_ranked_distances():
     drawn = table[orders[:, left], orders[:, right]] @ (ranks - ranks.mean())
     assert found.null_skewness[0, 0] == pytest.approx(stats.skew(drawn), rel=0.15)
     assert found.null_skewness[0, 0] > 0.5
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+@pytest.mark.parametrize("unit", [2.0**-60, 2.0**30])
+def test_units_of_responses_move_no_score(unit, backend):
+    rng = np.random.default_rng(0)
+    space = rng.normal(size=(40, 3))
+    responses = (space @ rng.normal(size=(3, 12)) + 2 * rng.normal(size=(40, 12))).astype(np.float32)
+    model = ModelGeometry("space", "dot", factors=space, signs=np.ones(3))
+    spheres = Neighbourhoods(np.array([0, 12]), np.arange(12, dtype=np.int32))
+    plain, other = (
+        searchlight(
+            Patterns("sub-01", tuple(map(str, range(40))), responses * np.float32(scale), np.arange(40) // 8),
+            [model], spheres, brain_metric="sqeuclidean", intervals=True, backend=backend,
+        )
+        for scale in (1.0, unit)
+    )  # fmt: skip
+    assert 0 < plain.p[0, 0] < 1
+    for name in ("r", "se", "p"):
+        np.testing.assert_allclose(getattr(other, name), getattr(plain, name), rtol=1e-5)

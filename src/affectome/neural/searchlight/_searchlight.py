@@ -202,6 +202,7 @@ def searchlight(
     if statistic == "kendall" and test == "closed":
         raise InputError("tau-a under permutations has no closed form", remedy='use test="drawn", or test="none"')
     given, models = _matched(recording, spaces, metric, within_run)
+    given = _in_ordinary_units(given)
     counted = replace(given, run=None) if within_run == "include" else given
     if within_run not in ("exclude", "include"):
         raise InputError(f"within_run='{within_run}' is no choice", remedy="choose exclude or include")
@@ -299,6 +300,18 @@ def _means(recording: Recording, ids: list[str], within_run: str) -> Patterns:
             recording.source or recording.subject,
         )
     return patterns(recording, ids, runs="ignore" if repeated or trials["run"].nunique() == 1 else "keep")
+
+
+def _in_ordinary_units(given: Patterns) -> Patterns:
+    """Very large or small responses times a power of two, which moves no score.
+
+    Sums of cubes of squared distances would leave what float32 can hold.
+    """
+    responses = given.responses
+    largest = float(max(responses.max(initial=0.0), -responses.min(initial=0.0)))
+    if not 0 < largest < np.inf or 1e-5 < largest < 1e5:
+        return given
+    return replace(given, responses=np.ldexp(responses, -int(np.frexp(largest)[1])))
 
 
 def _check_voxels(neighbourhoods: Neighbourhoods, given: Patterns) -> None:
