@@ -39,7 +39,8 @@ def answers(world):
 
 
 @pytest.fixture
-def with_answers(study_file, edit, answers):
+def with_answers(study_file, first, edit, answers):
+    """The small study, which is finished but for a system that brings answers."""
     write_triplets(study_file.parent / "mllm.parquet", answers)
     edit(
         "[embedding]",

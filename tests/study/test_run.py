@@ -14,17 +14,12 @@ from filelock import FileLock
 from affectome.cli import main
 from affectome.errors import EnvironmentFailure, InputError
 from affectome.spaces import read_space
-from affectome.study import run_study, study_status
+from affectome.study import run_study
 from affectome.triplets import read_triplets
 
 
 def ran(result):
     return [record.name for record in result.records if not record.reused]
-
-
-@pytest.fixture
-def first(study_file):
-    return run_study(study_file)
 
 
 def test_summary_holds_what_a_reader_looks_for(first):
@@ -78,7 +73,7 @@ def test_a_second_run_does_nothing(study_file, first):
 
 def of_one_system(name):
     """Stages that depend on a system: its own, and those that hold all of them against each other."""
-    own = {f"{stage}/{name}" for stage in ("answers", "embedding", "accuracy", "needed")}
+    own = {f"{stage}/{name}" for stage in ("answers", "embedding", "accuracy")}
     meaning = {
         f"interpretation/{name}/components",
         f"interpretation/{name}/correlations",
@@ -99,10 +94,9 @@ CHANGES = {
         },
     ),
     "bootstrap": (
-        "[embedding]",
-        "[behavior]\nbootstrap = 50\n[embedding]",
-        {f"{stage}/{name}" for stage in ("accuracy", "needed") for name in ("human_category", "human_dimension")}
-        | {"agreement", "figures", "report"},
+        "bootstrap = 100",
+        "bootstrap = 50",
+        {"accuracy/human_category", "accuracy/human_dimension", "agreement", "figures", "report"},
     ),
     "one judge": (
         ', standardise = "zscore"',
@@ -180,23 +174,6 @@ def test_the_numbers_do_not_depend_on_the_number_of_threads(study_file, first, t
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
     one = read_space(tmp_path / "one/spaces/human_category.parquet")
     assert one.equals(read_space(first.results / "spaces/human_category.parquet"))
-
-
-def test_status_says_what_a_run_would_do(study_file, first, edit):
-    assert {stage.state for stage in study_status(study_file)} == {"done"}
-    edit("components = 3", "components = 2")
-    states = {stage.name: stage.state for stage in study_status(study_file)}
-    assert states["answers/human_category"] == "done"
-    assert states["embedding/human_category"] == "stale"
-    assert states["accuracy/human_category"] == "waiting"
-    assert states["agreement"] == "done"
-
-
-def test_status_of_a_new_study_is_open_and_writes_nothing(study_file):
-    states = [stage.state for stage in study_status(study_file)]
-    assert states[0] == "open"
-    assert set(states[1:]) == {"waiting"}
-    assert not (study_file.parent / "results").exists()
 
 
 def test_status_and_report_commands(study_file, first, capsys):
