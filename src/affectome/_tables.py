@@ -48,7 +48,9 @@ def read_table(
         frame.attrs.update(metadata)
         if frame.index.name is not None:
             frame = frame.reset_index()
-        return frame.astype({name: str for name in text_columns if name in frame.columns})
+        for name in set(text_columns).intersection(frame.columns):  # before version 3, pandas spells what is missing
+            frame[name] = frame[name].astype(str).where(frame[name].notna())
+        return frame
     separator = _SEPARATORS.get(source.suffix.lower())
     if separator is None:
         known = ", ".join([*_SEPARATORS, ".parquet"])

@@ -123,7 +123,7 @@ def test_interval_equals_scipy_bootstrap_over_unequal_clusters():
     got = held_out_accuracy(space, trials, n_boot=20_000, level=0.9, seed=1)
     reference = stats.bootstrap(
         per_triplet, lambda a, b, axis: a.sum(axis) / b.sum(axis), paired=True, vectorized=True, method="percentile",
-        n_resamples=20_000, confidence_level=0.9, rng=np.random.default_rng(2),
+        n_resamples=20_000, confidence_level=0.9, random_state=np.random.default_rng(2),
     )  # fmt: skip
     assert (got.n_trials, got.n_triplets) == (len(rows), 150)
     # The 5% quantile of 20,000 draws has a standard error of about .015 s.d.

@@ -362,7 +362,7 @@ def test_interval_over_pairs_is_the_bootstrap_of_scipy():
     for found, statistic in ((got.pearson, stats.pearsonr), (got.spearman, stats.spearmanr)):
         reference = stats.bootstrap(
             (pairs_of(one), pairs_of(two)), lambda x, y, by=statistic: by(x, y).statistic, paired=True,
-            vectorized=False, method="percentile", n_resamples=2000, rng=np.random.default_rng(3),
+            vectorized=False, method="percentile", n_resamples=2000, random_state=np.random.default_rng(3),
         )  # fmt: skip
         tolerance = 0.2 * reference.standard_error
         assert found.pairs_ci_low == pytest.approx(reference.confidence_interval.low, abs=tolerance)
