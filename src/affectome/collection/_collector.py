@@ -110,11 +110,6 @@ class Collected:
         """Whether it ended since the disk is nearly full."""
         return self.ended == _NO_ROOM
 
-    @property
-    def eta_s(self) -> float | None:
-        """Seconds this run still takes at its mean rate."""
-        return (self.n_planned - self.n_asked) / self.rate if self.n_asked else None
-
 
 class Collector:
     """Puts questions to a judge and keeps every answer in a journal.
