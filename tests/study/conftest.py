@@ -141,12 +141,12 @@ def in_a_process():
 
 @pytest.fixture
 def stops_in_workers(monkeypatch):
-    """Let Dask workers that start from now on draw quickly, and the first that comes to a stage die in it."""
+    """Let the first Dask worker that comes to a stage die in it, of those that start meanwhile."""
     dask = pytest.importorskip("dask", reason="the extra 'cluster' is not installed")
 
-    def set_up(stage, mark):
+    def set_up(stage, mark, *, quick):
         monkeypatch.setenv("STOPS_IN", f"{stage}={mark}")
-        monkeypatch.setenv("QUICK_FIGURES", "yes")
+        monkeypatch.setenv("QUICK_FIGURES", "yes" if quick else "")
         return dask.config.set({"distributed.worker.preload": [str(BEFORE)]})
 
     return set_up

@@ -18,7 +18,8 @@ import affectome.study._written
 from affectome.plotting import plot_voxel_values
 
 stops_in, _, mark = os.environ.get("STOPS_IN", "").partition("=")
-noted, give_name = affectome.study._engine._noted, Path.replace
+if "noted" not in globals():  # Dask loads it again
+    noted, give_name = affectome.study._engine._noted, Path.replace
 
 
 def histogram(values, geometry, label, *, significant, title, diverging):

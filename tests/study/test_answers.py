@@ -180,13 +180,14 @@ def test_without_two_systems_on_shared_questions_there_is_no_agreement(with_answ
     assert "the agreement on shared questions is computed without it" in caplog.text
     assert "agreement" not in result.summary and "agreement" not in [record.name for record in result.records]
     page = (result.results / "report.html").read_text(encoding="utf-8")
-    assert "Do they choose alike?" not in page and "Do they prefer a slot?" in page
+    assert "Do systems choose alike?" not in page and "Do they prefer a slot?" in page
     # The study's own questions are told of only where a system answered them.
     assert ("3,000 triplets to learn from" in page) == ("human_category" not in removed)
 
 
 def test_answers_stand_beside_category_scores(with_answers, edit):
-    edit("[interpretation]", '[interpretation]\ncategories = "category"\ntop = 1\nmost_common = 2\npermutations = 20')
-    system = run_study(with_answers).summary["systems"]["mllm"]
-    assert system["top1_nearest_centroid"]["circular"] is False
-    assert system["interpretation"]["judged_from_these_ratings"] is False
+    edit('"correlations"]', '"correlations", "categories"]\ntop = 1\nmost_common = 2')
+    systems = run_study(with_answers).summary["systems"]
+    circular = {name: system["interpretation"]["categories"]["circular"] for name, system in systems.items()}
+    assert circular == {"human_category": True, "human_dimension": False, "mllm": False}
+    assert systems["mllm"]["interpretation"]["correlations"]["circular"] == []

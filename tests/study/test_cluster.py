@@ -1,5 +1,6 @@
-"""People of a study on Dask workers."""
+"""Studies, and the people of one, on Dask workers."""
 
+import json
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ import pytest
 
 from affectome import write_space
 from affectome.simulation import simulate_subjects, write_simulated_recordings
-from affectome.study import Brain, encode_brain, found_recordings, recording_sources
+from affectome.study import Brain, encode_brain, found_recordings, recording_sources, run_study, study_status
 
 pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
 
@@ -58,3 +59,41 @@ def test_people_on_a_cluster_give_the_bytes_of_people_in_processes(world, tmp_pa
         del found["encoding.json"]  # it names the folder
     assert len(here) > 20 and set(here) == set(there)
     assert [name for name in here if here[name] != there[name]] == []
+
+
+CLUSTER = '[cluster]\nkind = "local"\nworkers = 4\n'
+
+
+def check_on_four_workers(study, here, stage, stops_in_workers, untimed, caplog, *, quick):
+    """A study on workers, of which one is killed in a stage, finds what it found here; who did it decides nothing."""
+    (study.parent / "cluster.toml").write_text(CLUSTER, encoding="utf-8")
+    mark, there = study.parent / "killed", study.parent / "there"
+    with stops_in_workers(stage, mark, quick=quick):
+        found = run_study(study, there, cluster=study.parent / "cluster.toml")
+    assert mark.exists() and "is gone; what it was doing is done by others" in caplog.text
+    assert not found.failed and untimed(found.summary) == untimed(here.summary)
+    written = [json.loads((out / "summary.json").read_text(encoding="utf-8")) for out in (here.results, there)]
+    assert untimed(written[0]) == untimed(written[1])
+    assert [record.name for record in found.records] == [record.name for record in here.records]
+    study.write_text(study.read_text(encoding="utf-8") + CLUSTER, encoding="utf-8")
+    for results in (here.results, there):
+        assert {state.state for state in study_status(study, results)} == {"done"}
+        assert [record.name for record in run_study(study, results).records if not record.reused] == []
+
+
+def test_a_study_on_four_workers_of_which_one_is_killed_is_the_study_here(
+    study_file, first, stops_in_workers, untimed, caplog
+):
+    stage = "interpretation/human_category/correlations"
+    check_on_four_workers(study_file, first, stage, stops_in_workers, untimed, caplog, quick=False)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("quick_figures")
+@pytest.mark.parametrize("stage", ["embedding/third", "encode/sub-02/third", "rsa/searchlight/sub-03"])
+def test_three_systems_and_three_people_on_four_workers_are_those_here(
+    stage, whole_study, stops_in_workers, untimed, caplog
+):
+    here = run_study(whole_study, n_jobs=1)
+    assert not here.failed and set(here.summary["systems"]) == {"human_category", "human_dimension", "third"}
+    check_on_four_workers(whole_study, here, stage, stops_in_workers, untimed, caplog, quick=True)

@@ -68,7 +68,10 @@ def run_phases(plan: Plan, progress: Show) -> list[StageRecord]:
                 records += run_stages(stages, plan.results, progress=progress, failed=failed, earlier=records)
                 continue
             unfinished = _unfinished(stages, records, plan, about)
-            asked = {part: (plan, name, part, records) for part in unfinished}
+            asked = {
+                part: (plan, name, [stage.name for stage in stages if _part(stage, about) == part], records)
+                for part in unfinished
+            }
             found: list[StageRecord] = []
             for done in in_processes(_part_alone, asked, plan.results, cores, progress).values():
                 found += done.records
@@ -126,9 +129,9 @@ def _together(stages: Sequence[Stage], about: Collection[str]) -> Iterator[list[
         yield list(run)
 
 
-def _part_alone(asked: tuple[Plan, str, str, list[StageRecord]], progress: Show) -> Done:
+def _part_alone(asked: tuple[Plan, str, list[str], list[StageRecord]], progress: Show) -> Done:
     """The stages of one part, made again in the process that runs them."""
-    plan, name, part, records = asked
-    stages = [stage for stage in PHASES[name].stages(plan) if _part(stage, _subjects(plan)) == part]
+    plan, phase, names, records = asked
+    stages = [stage for stage in PHASES[phase].stages(plan) if stage.name in names]
     with said_once():
         return finish(stages, plan.results, progress, records)
