@@ -12,20 +12,23 @@ from affectome.study._brain_stages import (
     encoding_stages,
     group_stages,
     partition_stages,
+    reliability_stages,
+    reliable_group_stages,
     searched_group_stages,
     searching_stages,
 )
 from affectome.study._engine import Stage
 from affectome.study._plan import Plan
 from affectome.study._recordings import found_recordings, recording_sources
-from affectome.study._study_tables import SearchlightTable
+from affectome.study._study_tables import BrainTable, SearchlightTable
 
 __all__ = [
-    "COMPARISON", "FOLDER", "RSA", "brain_of_study", "group_brain_stages", "person_brain_stages", "recorded_people",
+    "COMPARISON", "FOLDER", "RELIABILITY", "RSA", "brain_of_study", "group_brain_stages", "person_brain_stages",
+    "recorded_people",
 ]  # fmt: skip
 
 #: Folders of the results.
-FOLDER, COMPARISON, RSA = "neural", "neural/comparison", "neural/rsa"
+FOLDER, COMPARISON, RSA, RELIABILITY = "neural", "neural/comparison", "neural/rsa", "neural/reliability"
 
 
 def recorded_people(plan: Plan) -> list[str]:
@@ -46,7 +49,9 @@ def person_brain_stages(plan: Plan) -> list[Stage]:
         stages += encoding_stages(reading, who)
         stages += partition_stages(reading.below(COMPARISON), who, shared=table.partition)
         if table.searchlight is not None:
-            stages += searching_stages(reading.below(RSA), who, how=_searching(table.searchlight))
+            stages += searching_stages(reading.below(RSA), who, how=_searching(table))
+        if table.reliability:
+            stages += reliability_stages(reading.below(RELIABILITY), who, how=_searching(table), centres=True)
     return stages
 
 
@@ -61,12 +66,15 @@ def group_brain_stages(plan: Plan) -> list[Stage]:
     reading = BrainReading(brain_of_study(plan, lost))
     stages = group_stages(reading)
     if table.searchlight is not None:
-        stages += searched_group_stages(reading.below(RSA), how=_searching(table.searchlight))
+        stages += searched_group_stages(reading.below(RSA), how=_searching(table))
+    if table.reliability:
+        stages += reliable_group_stages(reading.below(RELIABILITY), how=_searching(table), centres=True)
     return stages
 
 
-def _searching(table: SearchlightTable) -> Searching:
-    return Searching(**table.model_dump())
+def _searching(table: BrainTable) -> Searching:
+    """How geometries are compared; where that is not said, as a searchlight does by default."""
+    return Searching(**(table.searchlight or SearchlightTable()).model_dump())
 
 
 def brain_of_study(plan: Plan, without: Collection[str] = ()) -> Brain:

@@ -250,6 +250,10 @@ def _check_references(study: Study, fail: Fail) -> None:
     twice = [name for name in (study.brain.controls if study.brain else ()) if name in study.brain_spaces]
     if twice:
         raise fail("[brain] controls", f"'{twice[0]}' is one of the spaces too", "give it once")
+    searched = study.brain and study.brain.searchlight
+    if study.brain and study.brain.reliability and searched and searched.brain_metric == "euclidean":
+        how = 'let brain_metric of [brain.searchlight] be "sqeuclidean"'
+        raise fail("[brain] reliability", "Euclidean distances of patterns have no ceiling", how)
     if study.gap is not None:
         _check_gap(study, study.gap, fail)
 
