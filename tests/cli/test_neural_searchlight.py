@@ -95,6 +95,16 @@ def test_controls_are_told_beyond_and_metrics_are_of_every_space(run, folder, tm
     assert settings["metric"] == {"mllm": "cosine", "llm": "sqeuclidean"}
 
 
+def test_a_space_that_is_its_control_under_another_name_is_told(run, folder, tmp_path):
+    (tmp_path / "same.parquet").write_bytes((folder / "spaces/mllm.parquet").read_bytes())
+    code, out, _ = run(
+        "neural", "searchlight", "--space", folder / "spaces/mllm.parquet", "--control", tmp_path / "same.parquet",
+        "--fmri", folder / "fmri/sub-01.h5", "--radius", 2, "--out", tmp_path / "out", "--quiet",
+    )  # fmt: skip
+    assert code == 0
+    assert "  mllm beyond same: nothing is left, for the controls determine its similarities." in out.splitlines()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -114,6 +124,12 @@ def test_controls_are_told_beyond_and_metrics_are_of_every_space(run, folder, tm
         (["--test", "none"], "--test cannot be 'none'; choose closed, drawn"),
         (["--reference", "vlm"], "'vlm' is not among the spaces (llm, mllm)"),
         (["--permutations", "0"], "--permutations"),
+        (["--permutations", "99"], "--permutations says how permutations are drawn, and --test closed draws none"),
+        (["--across-runs"], "--across-runs says how permutations are drawn"),
+        (
+            ["--statistic", "spearman", "--test", "drawn", "--across-runs"],
+            "ranks are known of the pairs that count only, and permutations across runs bring others there",
+        ),
         (["--fmri", "nowhere.h5"], "nowhere.h5"),
     ],
 )

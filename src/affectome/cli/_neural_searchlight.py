@@ -19,14 +19,12 @@ from affectome.cli._common import (
     start_logging,
 )
 from affectome.cli._neural import (
-    AcrossRuns,
     AverageRepeats,
     Backend,
     Exclude,
     Labels,
     Level,
     Memory,
-    Permutations,
     Recordings,
     Reference,
     Regions,
@@ -82,7 +80,9 @@ def searchlight(
             help="Permutations of stimuli: closed (all, by their moments) or drawn within runs, for sorted stimuli.",
         ),
     ] = "closed",
-    across_runs: AcrossRuns = False,
+    across_runs: Annotated[
+        bool, typer.Option("--across-runs", help="Of --test drawn: over the whole recording, not within runs alone.")
+    ] = False,
     intervals: Annotated[
         bool,
         typer.Option(
@@ -96,7 +96,10 @@ def searchlight(
     standardise: Standardise = "zscore",
     average_repeats: AverageRepeats = False,
     reference: Reference = None,
-    permutations: Permutations = 1000,
+    permutations: Annotated[
+        int | None,
+        typer.Option("--permutations", min=1, max=1_000_000, help="Of --test drawn; 1000 by default."),
+    ] = None,
     backend: Backend = "numpy",
     memory: Memory = 4.0,
     level: Level = 0.95,
@@ -118,11 +121,13 @@ def searchlight(
     from affectome._cluster import on_cluster
     from affectome.study import Brain, Searching, search_brain
 
+    test = one_of("--test", test, ("closed", "drawn"))
+    _check_drawn(test, {"--permutations": permutations is not None, "--across-runs": across_runs})
     asked = Brain(
         spaces=spaces_named(space), recordings=recordings_named(fmri), out=out, controls=spaces_named(control or []),
         regions=regions, labels=labels, excluded=left_out_ids(exclude),
         standardise=one_of("--standardise", standardise, ("zscore", "center", "none")), average_repeats=average_repeats,
-        reference=reference, memory_gb=memory, n_permutations=permutations, level=level, seed=seed,
+        reference=reference, memory_gb=memory, n_permutations=permutations or 1000, level=level, seed=seed,
         within=None if across_runs else "run",
     )  # fmt: skip
     how = Searching(
@@ -133,13 +138,23 @@ def searchlight(
         brain_metric=one_of("--brain-metric", brain_metric, DISTANCES),
         within_run=one_of("--within-run", within_run, ("exclude", "include")),
         units=one_of("--units", units, ("stimulus", "run")),
-        test=one_of("--test", test, ("closed", "drawn")),
+        test=test,
         intervals=intervals,
         backend=one_of("--backend", backend, ("numpy", "torch", "torch_cuda")),
     )
     with on_cluster(cluster), stage_progress(quiet) as progress:
         result = search_brain(asked, how, n_jobs=jobs, progress=progress)
     tell(result, json)
+
+
+def _check_drawn(test: str, given: dict[str, bool]) -> None:
+    """Options of drawn permutations are of no use to the closed form, which takes all, across runs too."""
+    unused = [option for option, there in given.items() if there]
+    if test == "closed" and unused:
+        raise InputError(
+            f"{unused[0]} says how permutations are drawn, and --test closed draws none, for it takes all there are",
+            remedy="add --test drawn, or leave it out",
+        )
 
 
 def _metrics(given: list[str], names: list[str]) -> dict[str, Any]:

@@ -169,9 +169,13 @@ def _searched(where: list[str], found: Mapping[str, Any]) -> list[str]:
         )
     beyond = {space: row for space, row in found["spaces"].items() if "median_partial_r" in row}
     for space, row in beyond.items():
+        controls = ", ".join(found["controls"])
+        if row["median_partial_r"] is None and row["median_r"] is not None:
+            lines.append(f"  {space} beyond {controls}: nothing is left, for the controls determine its similarities.")
+            continue
         sure = f"{row['n_beyond']:,} centres (FDR .05); " if "n_beyond" in row else ""
         lines.append(
-            f"  {space} beyond {', '.join(found['controls'])}: {sure}median partial r "
+            f"  {space} beyond {controls}: {sure}median partial r "
             f"{number(row['median_partial_r'])}, largest {number(row['largest_partial_r'])}"
             f"{_against(found['against'].get(space), '_beyond')}."
         )

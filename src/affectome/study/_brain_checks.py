@@ -9,12 +9,13 @@ from pathlib import Path
 
 from affectome.errors import InputError
 from affectome.study._brain import KNOWN_REGIONS, Brain, read_labels, shared_spaces
+from affectome.study._brain_searchlight import Searching
 from affectome.study._engine import StageRecord
 from affectome.study._engine import logger as stages
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["check_asked", "said_once", "warn_of_grid_edges"]
+__all__ = ["check_asked", "check_searched", "said_once", "warn_of_grid_edges"]
 
 
 def check_asked(asked: Brain, *, of_spaces: bool = True) -> None:
@@ -42,6 +43,14 @@ def check_asked(asked: Brain, *, of_spaces: bool = True) -> None:
             )
         if Path(asked.regions).suffix.lower() == ".toml":
             read_region_groups(asked.regions)
+
+
+def check_searched(asked: Brain, how: Searching) -> None:
+    """Refuse at once what no recording can mend of a searchlight."""
+    if how.test == "drawn":
+        from affectome.neural.searchlight._searchlight import check_permuted_ranks
+
+        check_permuted_ranks(how.statistic, asked.within, all_pairs=how.within_run == "include")
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from affectome._processes import workers_for
 from affectome._progress import Progress
 from affectome.errors import AffectomeError, InputError
 from affectome.study._brain import Brain, BrainReading
-from affectome.study._brain_checks import check_asked, said_once, warn_of_grid_edges
+from affectome.study._brain_checks import check_asked, check_searched, said_once, warn_of_grid_edges
 from affectome.study._brain_reliability import with_factors
 from affectome.study._brain_searchlight import Searching
 from affectome.study._brain_stages import (
@@ -116,6 +116,7 @@ def search_brain(
         See :func:`encode_brain`, whose result and faults are these.
     """
     how = replace(how or Searching(), n_jobs=n_jobs)
+    check_searched(asked, how)
     of_person, of_all = partial(searching_stages, how=how), partial(searched_group_stages, how=how)
     return _run(asked, "searchlight", of_person, of_all, None, progress or unseen, how.parameters())
 

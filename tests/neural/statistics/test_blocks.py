@@ -121,7 +121,7 @@ def test_the_null_is_a_sentence():
         ({"block_length": 2, "blocks": "run"}, "both blocks and block_length are given"),
         ({"n_permutations": 0}, "no null without permutations"),
         ({"n_permutations": 10}, "10 permutations cannot give a p below 0.0909; use at least 19 permutations"),
-        ({"block_length": 8}, "arranged in 1 ways only, .*use shorter blocks, or within=None"),
+        ({"block_length": 8}, "arranged in 1 ways only, .*use shorter blocks, or exchange them across runs"),
     ],
 )
 def test_settings_that_make_no_test_are_refused(changes, message):

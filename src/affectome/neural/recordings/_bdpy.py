@@ -259,7 +259,9 @@ def _chosen_regions(
             else f"there is no region {cut_short(absent) or 'named'}"
         )
         raise InputError(
-            what, source=file.source, remedy=f"choose among {cut_short(list(regions))}" if regions else "use rois=False"
+            what,
+            source=file.source,
+            remedy=f"choose among {cut_short(list(regions))}" if regions else "read it without regions",
         )
     return {name: regions[name] for name in names}
 

@@ -279,7 +279,9 @@ def _report(table: pd.DataFrame, recording: Recording, skip_missing: bool) -> No
             f"the group '{group}' has {lost} in this recording{more}",
             source=source,
             where=f"regions {cut_short(list(recording.rois), 3)}",
-            remedy="correct its members, or leave such groups out (skip_missing=True)",
+            remedy="correct its members, or leave such groups out"
+            if len(empty) < len(table)
+            else "use groups of the regions that the recording has, or its own regions",
         )
     if len(empty):
         logger.warning(

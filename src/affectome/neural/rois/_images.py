@@ -209,7 +209,7 @@ def _places(image: Any, grid: VolumeGrid, source: str, resample: bool) -> tuple[
         else:
             sizes = [" × ".join(f"{size:.3g}" for size in voxel_sizes(one)) for one in (image.affine, grid.affine)]
             problem = f"the voxels of the image ({sizes[0]} mm) lie elsewhere than the recording's ({sizes[1]} mm)"
-        remedy = "give an image on the recording's grid, or take the nearest voxel (resample=True)"
+        remedy = "resample it to the recording's grid, taking the nearest voxel (in Python: resample=True)"
         raise InputError(problem, source=source, remedy=remedy)
     if grid.space is None and int(getattr(image, "header", {}).get("sform_code", 0)) == _MNI_CODE:
         raise InputError(

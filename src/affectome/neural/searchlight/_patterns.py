@@ -158,8 +158,7 @@ def _check_one_run_each(stimulus: NDArray[np.str_], run: NDArray[np.int64], sour
             f"{len(several)} stimuli were shown in more than one run ({cut_short(several)}), and a mean over runs "
             "shares the noise of each",
             source=source,
-            remedy='keep presentations apart (average=False), or let all pairs count (runs="ignore"; in a searchlight '
-            'within_run="include")',
+            remedy='let all pairs count, those within a run too (within_run="include"), or keep presentations apart',
         )
 
 
@@ -170,7 +169,7 @@ def _codes(run: NDArray[np.int64], source: str) -> NDArray[np.intp]:
         raise InputError(
             f"all patterns come from run {known[0]}, so that no pair lies between runs",
             source=source,
-            remedy='record more runs, or let all pairs count (runs="ignore"; in a searchlight within_run="include")',
+            remedy='record more runs, or let all pairs count, those within a run too (within_run="include")',
         )
     return codes.astype(np.intp)
 

@@ -121,7 +121,7 @@ def stimulus_permutations(
     if within == "run" and run is None:
         raise InputError(
             "the runs of the stimuli are not known, so that nothing can be permuted within them",
-            remedy="give the runs, or use within=None where stimuli were shown in random order",
+            remedy="give the runs, or permute across runs where stimuli were shown in random order",
         )
     codes = np.zeros(n, np.intp) if run is None else run
     trials = pd.DataFrame({"stimulus": np.arange(n), "run": codes})

@@ -372,12 +372,17 @@ def _drawn(
     check_permutations(n_permutations)
     if seed is None:
         raise InputError("permutations are drawn without a seed", remedy="give seed=")
-    if statistic == "spearman" and within is None and counted.run is not None:
+    check_permuted_ranks(statistic, within, all_pairs=counted.run is None)
+    return stimulus_permutations(len(given.ids), given.run, within=within, n_permutations=n_permutations, seed=seed)
+
+
+def check_permuted_ranks(statistic: str, within: str | None, *, all_pairs: bool) -> None:
+    """Refuse to draw permutations of ranks across runs where pairs within them do not count."""
+    if statistic == "spearman" and within is None and not all_pairs:
         raise InputError(
-            "ranks are known of the pairs that count only, and permutations over runs bring others there",
+            "ranks are known of the pairs that count only, and permutations across runs bring others there",
             remedy='permute within runs, let all pairs count (within_run="include"), or use test="closed"',
         )
-    return stimulus_permutations(len(given.ids), given.run, within=within, n_permutations=n_permutations, seed=seed)
 
 
 def _scorer(

@@ -163,7 +163,7 @@ def _too_few(n_distinct: int, n_permutations: int) -> str:
 def _remedy(n_distinct: int, within: Literal["run"] | None) -> str:
     if n_distinct >= 1 / _LARGEST_P:
         return f"use at least {math.ceil(1 / _LARGEST_P) - 1} permutations"
-    return "use shorter blocks" + (", or within=None where runs are alike" if within == "run" else "")
+    return "use shorter blocks" + (", or exchange them across runs where runs are alike" if within == "run" else "")
 
 
 def _columns(trials: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
