@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from affectome.neural import Recording, VolumeGrid
+from affectome.neural import Recording, VolumeGrid, read_recording
 from affectome.simulation import write_simulated_recordings
 
 pytestmark = pytest.mark.usefixtures("quick_figures")
@@ -55,6 +55,14 @@ def test_one_sentence_per_finding_and_the_same_as_json(run, folder, tmp_path):
     assert f"Noise ceilings of 2 people, lower to upper: MST {ceiling['lower']:.3f} to {ceiling['upper']:.3f}." in lines
     assert any(line.startswith("People agree in ") and " of 56 centres" in line for line in lines)
     assert lines[-1] == f"Results: {tmp_path}"
+
+
+def test_one_person_who_saw_everything_once_ends_with_one_sentence(run, folder, tmp_path):
+    one = read_recording(folder / "fmri/sub-01.h5")
+    write_simulated_recordings([one.select_trials(np.arange(20))], tmp_path / "once")
+    code, out, err = run("neural", "reliability", "--fmri", tmp_path / "once", "--out", tmp_path / "out", "--quiet")
+    assert (code, out) == (2, "") and "Traceback" not in err
+    assert "nothing says how reliable geometries are: " in err and "give several people who saw the same" in err
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,8 @@ from affectome.cli._neural import (
     spaces_named,
 )
 from affectome.cli._neural_searchlight import Radius, Unit
-from affectome.cli._neural_told import tell
+from affectome.cli._neural_told import tell, told
+from affectome.errors import InputError
 
 
 @command
@@ -83,4 +84,10 @@ def reliability(
     )
     with stage_progress(quiet) as progress:
         result = reliability_brain(asked, how, centres=centres, progress=progress)
+    if not result.failed and not any(told(name, found) for name, found in result.summary.items()):
+        reasons = dict.fromkeys(str(found["why"]).rstrip(".") for found in result.summary.values() if "why" in found)
+        raise InputError(
+            f"nothing says how reliable geometries are: {'; '.join(reasons) or 'no region and no centre is left'}",
+            remedy="give several people who saw the same stimuli, or stimuli that come back in other runs",
+        )
     tell(result, json)
