@@ -1,10 +1,11 @@
 """The example study on the real rating table, in small."""
 
+import time
 from pathlib import Path
 
 import pytest
 
-from affectome.study import run_study
+from affectome.study import run_study, study_status
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "emotion_videos" / "study.toml"
 
@@ -33,3 +34,50 @@ def test_the_example_predicts_held_out_choices_and_follows_the_ratings(data, tmp
     # million triplets 28 of 30 do; the problem is not convex, and fewer triplets merge more of them).
     assert sum(top["r"] > 0.8 for top in tops) >= 15
     assert len({top["rating"] for top in tops if top["r"] > 0.8}) >= 15
+
+
+SMALL = """
+[study]
+name = "Videos, in small"
+seed = 1
+[stimuli]
+dataset = "cowen-keltner-2017"
+path = "${AFFECTOME_DATA}/cowen_keltner_2017/CowenKeltnerEmotionalVideos.csv"
+[triplets]
+train = 20_000
+test = 2_000
+[systems.human_category]
+judge = { kind = "features", space = "category" }
+[systems.human_dimension]
+judge = { kind = "features", space = "dimension", standardise = "zscore" }
+[embedding]
+components = 6
+n_epochs = 10
+[behavior]
+components_needed = false
+[interpretation]
+ratings = ["category", "dimension"]
+analyses = ["components", "types"]
+comparisons = ["types"]
+permutations = 20
+"""
+
+
+def test_a_second_run_does_nothing_and_a_changed_value_only_what_depends_on_it(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("AFFECTOME_DATA", str(data))
+    study = tmp_path / "study.toml"
+    study.write_text(SMALL)
+    assert not run_study(study, n_jobs=1).failed
+    start = time.process_time()
+    assert [record.name for record in run_study(study, n_jobs=1).records if not record.reused] == []
+    assert time.process_time() - start < 5
+
+    def undone(key, value):
+        states = study_status(study, overrides={key: value})
+        return {state.name for state in states if state.state != "done"}
+
+    systems = ("human_category", "human_dimension")
+    types = {f"interpretation/{name}/types" for name in (*systems, "together")}
+    assert undone("interpretation.tau", 0.25) == {*types, "report"}
+    scores = {f"accuracy/{name}" for name in systems}
+    assert undone("behavior.bootstrap", 500) == {*scores, "agreement", "figures", "report"}
