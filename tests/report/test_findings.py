@@ -124,3 +124,5 @@ def test_claims_of_the_gap_are_told_with_their_verdicts(summary):
         "1 of 2 claims stays open: undecided, or too few people.",
         "1 claim about other places: see the table of claims.",
     )
+    row["ci_high"] = 0.004  # an interval of a higher level than that of the test
+    assert "[−0.004, 0.030]" in told(summary, "Is there a gap between behaviour and brain?")[0]

@@ -198,6 +198,24 @@ def test_without_people_systems_are_predicted_and_circles_are_marked_and_not_cla
     assert claims == {("alpha", "captions"), ("seen", "captions")}  # video is the reference: not of its own choices
 
 
+def test_other_systems_of_the_same_numbers_and_parts_of_what_was_looked_at_are_circles_too(folder, tmp_path):
+    text = STUDY[: STUDY.index("[people]")] + '[gap]\nspaces = ["captions", "video", "twin", "both", "alpha", "seen"]\n'
+    more = {"twin": ("alpha", "euclidean"), "both": ("joined", "cosine")}
+    judges = [f'[systems.{name}]\njudge = {{ kind = "features", space = "{space}", metric = "{metric}" }}\n'
+              for name, (space, metric) in more.items()]  # fmt: skip
+    (folder / "circles.toml").write_text(text.replace("[embedding]", "".join(judges) + "[embedding]"))
+    found = run_study(folder / "circles.toml", tmp_path / "results").summary["gap"]
+    relation = {(row["space"], who): one["relation"] for row in found["table"]["rows"] if row["size"] == "full"
+                for who, one in row["choices"].items()}  # fmt: skip
+    same = "learned from choices from the same space"
+    assert relation["twin", "video"] == relation["video", "twin"] == relation["video", "both"] == same
+    assert relation["captions", "both"] == relation["both", "captions"] == same
+    assert relation["captions", "twin"] == relation["twin", "captions"] == relation["seen", "both"] == ""
+    assert relation["alpha", "both"] == relation["alpha", "twin"] == "chosen from"  # it is a part of joined
+    claims = {(row["second"], row["where"]) for row in found["claims"]["claims"]}
+    assert claims == {("seen", "video"), ("seen", "twin")}  # captions is the reference, and both saw what it learned
+
+
 def test_a_region_that_nobody_has_leaves_people_out_with_a_sentence(folder, first):
     other = folder / "region.toml"
     other.write_text(STUDY.replace('region = "MST"', 'region = "TPJ"'))

@@ -51,6 +51,12 @@ FAULTS = {
         "[systems.category]",
         ["a space is called 'category' too"],
     ),
+    "two systems that a reader cannot tell apart": (
+        "[systems.human_dimension]",
+        '[systems.twin]\nlabel = "human_dimension"\njudge = { kind = "features", space = "dimension" }\n'
+        "[systems.human_dimension]",
+        ["[systems.human_dimension] label", "[systems.twin] is called 'human_dimension' too", "a label of its own"],
+    ),
     "answers that are nowhere": (
         '{ kind = "features", space = "category" }',
         '{ kind = "answers", path = "nowhere.parquet" }',

@@ -41,7 +41,8 @@ def _claim(row: Mapping[str, Any], labels: Mapping[str, str]) -> str:
     positive = (row["difference"] or 0) > 0
     above, below = (row["first"], row["second"]) if positive else (row["second"], row["first"])
     size = None if row["difference"] is None else abs(row["difference"])
-    ends = sorted(abs(row[end]) for end in ("ci_low", "ci_high") if row[end] is not None)
+    sign = 1 if positive else -1
+    ends = sorted(sign * row[end] for end in ("ci_low", "ci_high") if row[end] is not None)
     bounds = f" {interval({'ci_low': ends[0], 'ci_high': ends[1]})}" if len(ends) == 2 else ""
     people = ""
     if row.get("n_subjects"):

@@ -163,9 +163,21 @@ def _relation(plan: Plan, who: str, name: str) -> str:
         return "learned from these answers" if own else ""
     if name == who:
         return "learned from other answers of it"
-    looked_at = plan.judged_space(who)
-    table = study.spaces.get(name)
-    return "chosen from" if looked_at in (name, *(table.concatenate if table else ())) else ""
+    if name not in study.systems:
+        return "chosen from" if _parts(plan, plan.judged_space(who)) & _parts(plan, name) else ""
+    judges = [study.systems[one].judge for one in (who, name)]
+    if all(isinstance(judge, AnswersTable) for judge in judges) and judges[0].path == judges[1].path:  # type: ignore[union-attr]
+        return "learned from these answers"
+    shared = _parts(plan, plan.judged_space(who)) & _parts(plan, plan.judged_space(name))
+    return "learned from choices from the same space" if shared else ""
+
+
+def _parts(plan: Plan, name: str | None) -> set[str]:
+    """A space, or what it is put together from; empty where a judge looks at none."""
+    if name is None:
+        return set()
+    table = plan.study.spaces.get(name)
+    return set(table.concatenate if table and table.concatenate else [name])
 
 
 # Brains

@@ -206,6 +206,7 @@ def _check_names(study: Study, source: Path) -> Study:
             raise fail(f"[systems.{name}]", f"a space is called '{name}' too", "rename the system")
         if isinstance(system.judge, FeatureJudgeTable) and system.judge.space not in known:
             _raise_unknown(f"[systems.{name}.judge] space", "space", system.judge.space, known, fail)
+    _check_labels(study, fail)
     for where, name in study.spaces_named():
         if "[interpretation]" in where and name not in known:
             _raise_unknown(where, "space", name, known, fail)
@@ -223,6 +224,18 @@ def _raise_unknown(where: str, what: str, name: str, known: Sequence[str], fail:
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"choose among {', '.join(known)}" if known else "define it"
     raise fail(where, f"there is no {what} '{name}'", hint)
+
+
+def _check_labels(study: Study, fail: Fail) -> None:
+    """A reader can tell systems, and people, from one another."""
+    called: dict[str, str] = {}
+    named = {f"[systems.{name}]": study.label(name) for name in study.systems}
+    if study.people is not None:
+        named["[people]"] = study.people.label
+    for where, label in named.items():
+        other = called.setdefault(label, where)
+        if other != where:
+            raise fail(f"{where} label", f"{other} is called '{label}' too", "give each a label of its own")
 
 
 def _check_parts(study: Study, name: str, known: Sequence[str], fail: Fail) -> None:
