@@ -70,6 +70,16 @@ def test_accuracy_is_written_out_beside_chance():
     assert ticks(axes.get_yticklabels()) == list(ACCURACY)  # without labels a system goes by its name
 
 
+def test_a_ceiling_is_a_bracket_below_the_bar_of_its_system_alone():
+    ceilings = {"mllm": {"lower": 0.8, "upper": 0.85}, "mine": SimpleNamespace(lower=1.0, upper=1.0)}
+    axes = plot_accuracy(ACCURACY, ceilings=ceilings).axes[0]
+    drawn = [line for line in axes.lines if line.get_linewidth() == 0.9]
+    assert [list(line.get_xdata()) for line in drawn] == [[0.8, 0.8, 0.85, 0.85], [1.0] * 4]
+    assert [min(line.get_ydata()) for line in drawn] == pytest.approx([0.32, 2.32])  # bars end at 0.3 below their row
+    assert axes.get_xlabel() == "Held-out choices predicted (bracket: noise ceiling)"
+    assert "ceiling" not in plot_accuracy(ACCURACY).axes[0].get_xlabel()
+
+
 def test_category_scores_show_balanced_prior_and_null_of_every_system():
     figure = plot_category_scores(SCORES)
     axes = figure.axes[0]

@@ -16,15 +16,21 @@ __all__ = ["plot_accuracy", "plot_agreement", "plot_component_sizes"]
 
 
 def plot_accuracy(
-    scores: Mapping[str, Any], labels: Mapping[str, str] | None = None, *, ax: Axes | None = None
+    scores: Mapping[str, Any],
+    labels: Mapping[str, str] | None = None,
+    *,
+    ceilings: Mapping[str, Any] | None = None,
+    ax: Axes | None = None,
 ) -> Figure:
-    """Held-out accuracy of every system with its interval; the dashed line is chance.
+    """Held-out accuracy of every system with its interval, and its noise ceiling; the dashed line is chance.
 
     Parameters
     ----------
     scores : mapping from system to an :class:`~affectome.behavior.Accuracy`, or a mapping with its fields
     labels
         What systems are called; by default their names.
+    ceilings : mapping from system to a :class:`~affectome.behavior.NoiseCeiling`, or a mapping with its fields
+        Of systems whose triplets were repeated: a bracket below the bar from the lower to the upper end.
     ax
         Axes to draw into; by default a figure of column width.
     """
@@ -39,14 +45,24 @@ def plot_accuracy(
                 [score["ci_low"], score["ci_high"]], [row, row], color="black", linewidth=1.2, solid_capstyle="butt"
             )
             ax.text(min(score["ci_high"] + 0.015, 1.02), row, f"{score['value']:.3f}", va="center", fontsize=7)
+        _draw_ceilings(ax, names, ceilings or {})
         ax.axvline(1 / 3, color="0.35", linestyle="--", linewidth=0.8)
         ax.text(1 / 3 + 0.01, -0.45, "chance", va="bottom", fontsize=7, color="0.35")
         ax.set_yticks(range(len(names)), labels=[(labels or {}).get(name, name) for name in names])
         ax.set_ylim(len(names) - 0.4, -0.75)
         ax.set_xlim(0, 1.14)
         ax.set_xticks([0, 0.25, 0.5, 0.75, 1.0])
-        ax.set_xlabel("Held-out choices predicted")
+        ax.set_xlabel("Held-out choices predicted" + (" (bracket: noise ceiling)" if ceilings else ""))
     return figure_of(ax)
+
+
+def _draw_ceilings(ax: Axes, names: list[str], ceilings: Mapping[str, Any]) -> None:
+    """A bracket in the gap below the bar of every system that has a ceiling."""
+    for row, name in enumerate(names):
+        if name in ceilings:
+            one = ceilings[name] if isinstance(ceilings[name], Mapping) else vars(ceilings[name])
+            low, high = one["lower"], one["upper"]
+            ax.plot([low, low, high, high], [row + y for y in (0.32, 0.4, 0.4, 0.32)], color="0.2", linewidth=0.9)
 
 
 def plot_agreement(matrix: pd.DataFrame, *, ax: Axes | None = None) -> Figure:
