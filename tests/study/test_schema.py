@@ -10,7 +10,7 @@ def test_a_study_file_is_read_with_its_defaults(study_file):
     study = read_study(study_file)
     assert study.embedding.components == 3
     assert study.embedding.l1 is None
-    assert study.behavior.bootstrap == 1000
+    assert study.behavior.level == 0.95
     assert study.triplets.design == "random"
     assert study.label("human_dimension") == "human_dimension"
     assert study.stimuli.path == str(study_file.parent / "stimuli.csv")

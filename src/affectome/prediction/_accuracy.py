@@ -132,8 +132,9 @@ def prediction_accuracy(
     with others of their size), and choice of alpha, fits and held-out R2 are done again on the same folds;
     p = (b + 1) / (B + 1); Benjamini-Hochberg over components.
 
-    Intervals: jackknife over stimuli (groups) with the fits fixed; Fisher's z for r, log(1 - R2) for R2. They speak of
-    these fits on other stimuli of the same kind. Choices: trials that share a stimulus are not taken as independent.
+    Intervals: jackknife over stimuli (groups); Fisher's z for r, log(1 - R2) for R2. A stimulus left out takes its own
+    error away and what it did to other placements in training, with alpha held; intervals of similarities and choices
+    hold the fits fixed. Choices: trials that share a stimulus are not taken as independent.
 
     Examples
     --------
