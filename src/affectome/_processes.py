@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from affectome.errors import InputError
+from affectome.errors import EnvironmentFailure, InputError
 
 __all__ = ["ONE_PART", "Apart", "Elsewhere", "Said", "Workers", "in_parallel", "sent_elsewhere", "workers_for"]
 
@@ -183,6 +183,7 @@ def _side_by_side(
 ) -> Generator[tuple[Any, Said], None, None]:
     """In processes of this machine: loky starts fresh ones, so no fork meets a live OpenMP."""
     from joblib import Parallel, delayed, parallel_config
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     jobs = (delayed(apart)(shared, part) for part in parts)
     order = "generator" if ordered else "generator_unordered"
@@ -191,6 +192,11 @@ def _side_by_side(
         results: Generator[tuple[Any, Said], None, None] = Parallel(return_as=order, batch_size=1)(jobs)
         try:
             yield from results
+        except TerminatedWorkerError as error:
+            raise EnvironmentFailure(
+                "a process that did a part of the work was killed, mostly for want of memory",
+                remedy="give the command fewer --jobs, or the machine more memory; what is finished is kept",
+            ) from error
         finally:
             results.close()
 

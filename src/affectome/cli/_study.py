@@ -176,8 +176,10 @@ def print_systems(summary: Any) -> None:
         "system", "held-out accuracy", "components", "its strongest components follow", box=None, pad_edge=False
     )
     for system in summary["systems"].values():
-        accuracy = system["held_out_accuracy"]
-        interval = f"{accuracy['value']:.3f} [{accuracy['ci_low']:.3f}, {accuracy['ci_high']:.3f}]"
+        accuracy = system.get("held_out_accuracy")  # left out where the data did not allow it
+        interval = "–"
+        if accuracy is not None:
+            interval = f"{accuracy['value']:.3f} [{accuracy['ci_low']:.3f}, {accuracy['ci_high']:.3f}]"
         of_components = system["interpretation"].get("correlations", {}).get("top_ratings", {})
         tops = [ratings[0] for ratings in of_components.values() if ratings]
         leading = [top["rating"] if top["r"] > 0 else f"low {top['rating']}" for top in tops[:5]]

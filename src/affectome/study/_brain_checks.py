@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -58,37 +58,44 @@ def said_once() -> Iterator[None]:
     """Meanwhile nothing is said twice of a recording that is read twice, and of penalties a warning sums all up.
 
     What an encoding says of penalties at the edge of the grid becomes information; see :func:`warn_of_grid_edges`.
+    Those who write the log leave out what they wrote; a stage that keeps its warnings hears all of them.
     """
     import affectome.neural
     from affectome.neural.encoding._encode import EDGES
     from affectome.neural.encoding._encode import logger as encodings
 
-    said: set[tuple[int, str]] = set()
+    rooms = tuple(f"{affectome.neural.__name__}.{room}." for room in ("recordings", "rois", "searchlight"))
+    # A person whose stage fails in a process is tried again in this one, and one may be read for several stages.
+    readers = (stages.name, Brain.__module__)
 
-    def of_recordings(record: logging.LogRecord) -> bool:
-        key = (record.levelno, record.getMessage())
-        new = key not in said or record.name.endswith("._chunks")  # what is resumed is told of every walk
-        said.add(key)
-        return new
+    def once() -> Callable[[logging.LogRecord], bool]:
+        said: set[tuple[int, str]] = set()
+
+        def is_new(record: logging.LogRecord) -> bool:
+            if not record.name.startswith(rooms) and record.name not in readers:
+                return True
+            key = (record.levelno, record.getMessage())
+            new = key not in said or record.name.endswith("._chunks")  # what is resumed is told of every walk
+            said.add(key)
+            return new
+
+        return is_new
 
     def of_encodings(record: logging.LogRecord) -> bool:
         if record.msg == EDGES:
             record.levelno, record.levelname = logging.INFO, logging.getLevelName(logging.INFO)
         return True
 
-    rooms = tuple(f"{affectome.neural.__name__}.{room}." for room in ("recordings", "rois", "searchlight"))
-    readers = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict) if name.startswith(rooms)]
-    # A person whose stage fails in a process is tried again in this one, and one may be read for several stages.
-    readers += [stages, logging.getLogger(Brain.__module__)]
+    writers = [(h, once()) for h in (*logging.getLogger(affectome.__name__).handlers, *logging.root.handlers)]
     encodings.addFilter(of_encodings)
-    for reader in readers:
-        reader.addFilter(of_recordings)
+    for handler, is_new in writers:
+        handler.addFilter(is_new)
     try:
         yield
     finally:
         encodings.removeFilter(of_encodings)
-        for reader in readers:
-            reader.removeFilter(of_recordings)
+        for handler, is_new in writers:
+            handler.removeFilter(is_new)
 
 
 def warn_of_grid_edges(records: Sequence[StageRecord], alphas: Sequence[float] | None = None) -> None:
