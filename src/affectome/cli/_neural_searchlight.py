@@ -121,8 +121,8 @@ def searchlight(
     from affectome._cluster import on_cluster
     from affectome.study import Brain, Searching, search_brain
 
-    test = one_of("--test", test, ("closed", "drawn"))
-    _check_drawn(test, {"--permutations": permutations is not None, "--across-runs": across_runs})
+    permuted = one_of("--test", test, ("closed", "drawn"))
+    _check_drawn(permuted, {"--permutations": permutations is not None, "--across-runs": across_runs})
     asked = Brain(
         spaces=spaces_named(space), recordings=recordings_named(fmri), out=out, controls=spaces_named(control or []),
         regions=regions, labels=labels, excluded=left_out_ids(exclude),
@@ -138,7 +138,7 @@ def searchlight(
         brain_metric=one_of("--brain-metric", brain_metric, DISTANCES),
         within_run=one_of("--within-run", within_run, ("exclude", "include")),
         units=one_of("--units", units, ("stimulus", "run")),
-        test=test,
+        test=permuted,
         intervals=intervals,
         backend=one_of("--backend", backend, ("numpy", "torch", "torch_cuda")),
     )
