@@ -125,7 +125,7 @@ def quick_figures():
         assert len(values) == len(geometry)
         return plot_voxel_values(values, label, significant=significant, title=title)
 
-    def of_difference(result, geometry, *, on, title, significant=None):
+    def of_difference(result, geometry, *, on, title, labels=None, significant=None):
         return of_values(
             result.voxels["difference"], geometry, on, significant=significant, title=title, diverging=True
         )

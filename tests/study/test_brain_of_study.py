@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import affectome.plotting
 from affectome import InputError, write_space
 from affectome._progress import silent
 from affectome.neural import read_recording
@@ -61,6 +62,33 @@ def test_reliability_is_of_every_person_and_of_all_people_in_a_folder_of_its_own
     both = pd.read_csv(plan.results / "neural/reliability/group/ceiling/regions.csv", index_col="region")
     assert both.loc["MST", "lower"] > both.loc["V1", "lower"]
     assert not plan.failed
+
+
+def bars_of_the_group(plan, people=("sub-01", "sub-02", "sub-03")):
+    """The stage of regions over people, with scores that no recording was read for."""
+    for k, who in enumerate(people):
+        folder = plan.results / f"neural/{who}/human_category"
+        folder.mkdir(parents=True, exist_ok=True)
+        row = {"subject": who, "space": "human_category", "region": "MST", "n_voxels": 9, "r": 0.3 + 0.1 * k}
+        pd.DataFrame([{**row, "low": 0.1, "high": 0.6, "p": 0.01, "q": 0.01}]).to_csv(
+            folder / "regions.csv", index=False
+        )
+    return next(stage for stage in group_brain_stages(plan) if stage.name == "group")
+
+
+def test_figures_over_people_call_a_system_by_its_label_and_are_drawn_again_when_it_changes(whole_study, monkeypatch):
+    text = whole_study.read_text(encoding="utf-8").replace('spaces = ["human_category", "third"]',
+                                                           'spaces = ["human_category"]')  # fmt: skip
+    whole_study.write_text(text, encoding="utf-8")
+    drawn, draw = [], affectome.plotting.plot_region_bars
+    monkeypatch.setattr(affectome.plotting, "plot_region_bars", lambda *a, **k: drawn.append(draw(*a, **k)) or drawn[0])
+    stage = bars_of_the_group(Plan(read_study(whole_study), whole_study.parent / "results"))
+    stage.run(silent)
+    assert "Human (category)" in [text.get_text() for text in drawn[0].legends[0].get_texts()]
+    plain = text.replace('label = "Human (category)"\n', "")
+    whole_study.write_text(plain, encoding="utf-8")
+    unnamed = bars_of_the_group(Plan(read_study(whole_study), whole_study.parent / "results"))
+    assert stage.parameters == {**unnamed.parameters, "called": {"human_category": "Human (category)"}}
 
 
 def test_distances_without_a_ceiling_are_refused_with_their_key(whole_study):

@@ -70,6 +70,8 @@ class Brain:
         Folder inside `out` where results lie.
     made_here
         Spaces that earlier stages of the same run wrote.
+    called : mapping from space to text
+        What figures call it, where they are quickly drawn again when that changes; by default its name.
     """
 
     spaces: Mapping[str, Path]
@@ -97,6 +99,7 @@ class Brain:
     seed: int = 0
     prefix: str = ""
     made_here: frozenset[str] = frozenset()
+    called: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.recordings:
@@ -123,6 +126,15 @@ class Brain:
     def seed_of(self, *purpose: str) -> int:
         """A seed for one purpose."""
         return named_seed(self.seed, *purpose)
+
+    def label(self, space: str) -> str:
+        """What figures call a space."""
+        return self.called.get(space, space)
+
+    def called_otherwise(self, *spaces: str) -> dict[str, Any]:
+        """What those of the spaces are called that have another name in figures, as a setting of a stage."""
+        others = {name: self.called[name] for name in spaces if self.label(name) != name}
+        return {"called": others} if others else {}
 
     def blocked(self) -> dict[str, Any]:
         """What is exchanged under the null, as keywords."""

@@ -59,7 +59,9 @@ def group_stage(
         regions = found.regions if bracket is None else _shares_of(bracket, found.regions)
         of_first = regions[regions["space"] == asked.first]
         drawn = None if bracket is None else bracket.rename(columns={"lower": "low", "upper": "high"})
-        bars = plot_region_bars(scores, found, ylabel=what, ceiling=drawn, stars=None if several else "")
+        bars = plot_region_bars(
+            scores, found, labels=asked.called, ylabel=what, ceiling=drawn, stars=None if several else ""
+        )
         return Written(
             {"scores": scores, "regions": regions, "comparisons": found.comparisons},
             {"regions": bars},
@@ -71,7 +73,8 @@ def group_stage(
 
     return written_stage(
         "/".join(("group", *parts)), asked.out, folder, run, tables=("scores",),
-        parameters={"reference": asked.first, "level": asked.level, "seed": asked.seed, "people": people},
+        parameters={"reference": asked.first, "level": asked.level, "seed": asked.seed, "people": people,
+                    **asked.called_otherwise(*asked.spaces)},
         reads=[*reads, *tests_of, *([] if ceiling is None else [ceiling])], version=2,
     )  # fmt: skip
 
@@ -120,7 +123,7 @@ def average_stage(reading: BrainReading, space: str, what: str = "held-out r") -
         assert found.n_significant is not None  # asked for
         maps = MapFolder(asked.out, folder, found.geometry, space=space)
         _write_means(maps, found, what)
-        label, title = f"Mean {what} of {len(people)} people", f"{space}, {len(people)} people"
+        label, title = f"Mean {what} of {len(people)} people", f"{asked.label(space)}, {len(people)} people"
         somebody = found.n_significant > 0
         columns = ("mean", "sd", "n_defined", "n_significant")
         table = pd.DataFrame({name: getattr(found, name) for name in columns}).rename_axis("voxel")
@@ -142,7 +145,8 @@ def average_stage(reading: BrainReading, space: str, what: str = "held-out r") -
         return Written({"average": table}, figures, told, [*maps.files, *view])
 
     return written_stage(
-        f"average/{space}", asked.out, folder, run, tables=(), parameters={"people": people},
+        f"average/{space}", asked.out, folder, run, tables=(),
+        parameters={"people": people, **asked.called_otherwise(space)},
         files=_files_of_all(reading), reads=[voxels_of(reading, who, space) for who in people],
     )  # fmt: skip
 
@@ -227,11 +231,11 @@ def view_stage(reading: BrainReading, subject: str, space: str, what: str = "Hel
         significant = (table["q"] < SIGNIFICANT).to_numpy()
         written = brain_view(
             asked.out, folder, table["r"].to_numpy(), reading.place(subject).geometry, what,
-            significant=significant, title=f"{subject}: {space}",
+            significant=significant, title=f"{subject}: {asked.label(space)}",
         )  # fmt: skip
         return Written({}, {}, {"view": written[0] if written else None}, written)
 
     return written_stage(
-        f"view/{subject}/{space}", asked.out, folder, run, tables=(), parameters={},
+        f"view/{subject}/{space}", asked.out, folder, run, tables=(), parameters=asked.called_otherwise(space),
         files=asked.files(subject, *asked.spaces, *asked.controls), reads=[voxels_of(reading, subject, space)],
     )  # fmt: skip

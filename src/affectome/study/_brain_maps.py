@@ -78,7 +78,10 @@ def brain_figure(
 
 
 def contrast_figures(
-    geometry: VolumeGrid | SurfaceMesh | None, won: WinnerMap, differences: Sequence[EncodingDifference]
+    geometry: VolumeGrid | SurfaceMesh | None,
+    won: WinnerMap,
+    differences: Sequence[EncodingDifference],
+    labels: Mapping[str, str],
 ) -> dict[str, Figure]:
     """The best space of every voxel, and where one is better than another; none where voxels have no place."""
     from affectome.neural import SurfaceMesh
@@ -87,10 +90,11 @@ def contrast_figures(
     if geometry is None:
         return {}
     on: Any = "surface" if isinstance(geometry, SurfaceMesh) else "slices"
-    figures = {"winner": plot_winner_map(won, geometry, on=on, title=won.subject)}
+    figures = {"winner": plot_winner_map(won, geometry, labels=labels, on=on, title=won.subject)}
     for found in differences:
-        title = f"{found.subject}: {found.first} minus {found.second}"
-        figures[f"difference_{found.second}"] = plot_difference_map(found, geometry, on=on, title=title)
+        first, second = (labels.get(name, name) for name in (found.first, found.second))
+        title = f"{found.subject}: {first} minus {second}"
+        figures[f"difference_{found.second}"] = plot_difference_map(found, geometry, labels=labels, on=on, title=title)
     return figures
 
 

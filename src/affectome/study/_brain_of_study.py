@@ -106,4 +106,5 @@ def brain_of_study(plan: Plan, without: Collection[str] = ()) -> Brain:
         seed=plan.seed("brain"),
         prefix=FOLDER,
         made_here=frozenset(paths),
+        called={name: plan.study.label(name) for name in spaces if name in plan.study.systems},
     )

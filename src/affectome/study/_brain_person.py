@@ -139,15 +139,16 @@ def between_stage(reading: BrainReading, subject: str) -> Stage:
             "all_voxels": pd.concat([found.regions.loc[["all"]].assign(space=found.second) for found in differences]),
             "winners": won.shares(person.recording.rois),
         }
-        figures = {f"scatter_{found.second}": plot_voxel_scatter(found) for found in differences}
-        figures |= contrast_figures(person.recording.geometry, won, differences)
+        figures = {f"scatter_{found.second}": plot_voxel_scatter(found, labels=asked.called) for found in differences}
+        figures |= contrast_figures(person.recording.geometry, won, differences, asked.called)
         told = {found.second: found.regions.loc["all"].to_dict() for found in differences}
         return Written(tables, figures, {"reference": asked.first, "against": told}, maps.files)
 
     return written_stage(
         f"between/{subject}", asked.out, folder, run, tables=("tests", "all_voxels", "winners"),
         figures=[f"scatter_{other}" for other in others],
-        parameters={**asked.parameters(), "reference": asked.first, "spaces": list(asked.spaces)},
+        parameters={**asked.parameters(), "reference": asked.first, "spaces": list(asked.spaces),
+                    **asked.called_otherwise(*asked.spaces)},
         files=asked.files(subject, *asked.spaces, *asked.controls),
         reads=[kept_encoding(reading, subject, name) for name in asked.spaces]
         + [voxels_of(reading, subject, name) for name in asked.spaces],

@@ -94,6 +94,7 @@ def _table(plan: Plan, people: list[str]) -> Stage:
     reliability = {name: value for name, value in gap_table(plan).reliability.items() if name in names}
     answering = who_answered(plan)
     labels = _labels(plan)
+    labels |= {who: plan.study.label(who) for who in answering if who in plan.study.systems}
     if plan.study.people is not None:
         labels |= dict.fromkeys(answering, plan.study.people.label)
     choices = f"{FOLDER}/choices.csv"
