@@ -126,3 +126,22 @@ def test_claims_of_the_gap_are_told_with_their_verdicts(summary):
     )
     row["ci_high"] = 0.004  # an interval of a higher level than that of the test
     assert "[−0.004, 0.030]" in told(summary, "Is there a gap between behaviour and brain?")[0]
+
+
+def test_sentences_name_the_level_that_their_counts_were_made_at(summary):
+    tops = {"one": [{"rating": "Joy", "r": 0.3, "q": 0.08}], "two": [{"rating": "Fear", "r": 0.2, "q": 0.2}]}
+    summary["systems"]["mllm"]["interpretation"] = {
+        "correlations": {"n_components": 2, "alpha": 0.1, "circular": [], "diagonal": {}, "top_ratings": tops},
+        "prediction": {"n_predicted": 7, "n_ratings": 34, "alpha": 0.1},
+    }
+    form = {"run": "seed 1", "form": "best_match", "n_components": 4, "share_significant": 0.5}
+    summary["systems"]["mllm"]["reproducibility"] = {
+        "reference": "seed 1", "runs": ["seed 1", "seed 2"], "level": 0.99,
+        "summary": [form, {**form, "form": "split_half", "share_above_half": 0.75, "median": 0.7}],
+    }  # fmt: skip
+    [meaning] = told(summary, "What do the spaces mean?")
+    assert meaning == (
+        "MLLM: 1 of 2 components follow a rating (q < .1). 7 of 34 ratings are predicted from it (q < .1)."
+    )
+    [sure] = told(summary, "How sure are the spaces?")
+    assert "2 of 4 more surely than the best of unrelated ones (p < .01)" in sure

@@ -116,7 +116,8 @@ def _found_again(system: Mapping[str, Any]) -> str:
     n, told = matched["n_components"], ""
     if matched["share_significant"] is not None:
         told = (
-            f"{round(n * matched['share_significant'])} of {n} more surely than the best of unrelated ones (p < .05), "
+            f"{round(n * matched['share_significant'])} of {n} more surely than the best of unrelated ones (p < "
+            f"{_threshold(1 - found.get('level', 0.95))}), "
         )
     kept = round(n * halves["share_above_half"])
     return (
@@ -194,11 +195,12 @@ def _follows(system: Mapping[str, Any]) -> str:
     found = system["interpretation"].get("correlations")
     if not found:
         return ""
-    following = sum(any(top["q"] < _SIGNIFICANT for top in tops) for tops in found["top_ratings"].values())
+    alpha = found.get("alpha", _SIGNIFICANT)
+    following = sum(any(top["q"] < alpha for top in tops) for tops in found["top_ratings"].values())
     families = [
         f"{name} {number(value)}" for name, value in found["diagonal"].items() if isinstance(value, (int, float))
     ]
-    sentence = f"{following} of {found['n_components']} components follow a rating (q < .05)"
+    sentence = f"{following} of {found['n_components']} components follow a rating (q < {_threshold(alpha)})"
     if families:
         sentence += f"; r of components with the rating matched to them on other stimuli: {joined(families)}"
     if found["circular"]:
@@ -213,7 +215,13 @@ def _predicts(system: Mapping[str, Any]) -> str:
     found = system["interpretation"].get("prediction")
     if not found:
         return ""
-    return f"{found['n_predicted']} of {counted(found['n_ratings'], 'rating')} are predicted from it (q < .05)."
+    threshold = _threshold(found.get("alpha", _SIGNIFICANT))
+    return f"{found['n_predicted']} of {counted(found['n_ratings'], 'rating')} are predicted from it (q < {threshold})."
+
+
+def _threshold(alpha: float) -> str:
+    """A level as sentences write it: .05."""
+    return f"{alpha:.4g}".removeprefix("0")
 
 
 def _types(system: Mapping[str, Any]) -> str:

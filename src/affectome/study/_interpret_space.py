@@ -130,6 +130,7 @@ def _correlations(reading: Reading, space: str) -> Stage:
         summary = {
             "n_components": len(result.r),
             "n_stimuli": result.n_stimuli,
+            "alpha": asked.alpha,
             "circular": list(result.circular),
             "diagonal": facts.families["diagonal"].to_dict(),
             "own_share": facts.families["own_share"].to_dict(),
@@ -206,6 +207,7 @@ def _prediction(reading: Reading, space: str) -> Stage:
             {
                 "n_ratings": len(result.ratings),
                 "n_predicted": int((result.ratings["q"] < alpha).sum()),
+                "alpha": alpha,
                 "median_r_of_ratings": float(result.ratings["r"].median()),
                 "median_r2_of_components": float(result.components["r2"].median()),
             },
