@@ -148,3 +148,22 @@ def test_what_was_left_out_and_what_was_warned_of_is_told(hostile_study, tmp_pat
     assert "accuracy/first: its <b>answers</b> are gone" in text
     assert text.count("too few & too <i>far</i> (types/first, types/second)") == 1
     assert "There was no room for this figure" in text  # its files are not here
+
+
+def test_claims_of_the_gap_stand_in_a_table_before_its_figures(hostile_study, tmp_path, parsed):
+    summary, provenance = (
+        json.loads((hostile_study / f"{name}.json").read_text()) for name in ("summary", "provenance")
+    )
+    row = {"first": "first", "second": "second", "measure": "encoding", "where": "all", "matched": False,
+           "difference": 0.2, "ci_low": 0.1, "ci_high": 0.3, "n_subjects": 4, "n_above": 3, "n_below": 0, "q": 0.01,
+           "verdict": "first above second"}  # fmt: skip
+    told = {"headline": "all", "rule": "A rule <i>.", "correction": "A correction.", "claims": [row]}
+    summary["gap"] = {"claims": told}
+    stage = {**provenance["stages"][0], "name": "gap_scores/choices", "outputs": {"gap/figures/a.png": ""}}
+    provenance["stages"].append(stage)
+    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    (tmp_path / "provenance.json").write_text(json.dumps(provenance))
+    text = " ".join("".join(parsed(write_report(tmp_path).read_text(encoding="utf-8")).text).split())
+    section = text[text.index("What may be claimed") :]
+    assert "A rule <i>. A correction." in section and "0.200 [0.100, 0.300]" in section and "3 / 0 of 4" in section
+    assert section.index("0.200") < section.index("Choices that every space implies")

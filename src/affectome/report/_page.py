@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from affectome.report._exhibits import Exhibit, exhibits
 from affectome.report._findings import findings
+from affectome.report._gap_findings import gap_claims
 from affectome.report._methods import methods
 from affectome.report._pictures import Picture
 from affectome.report._sheets import Preview
@@ -87,6 +88,7 @@ def render_page(results: Results) -> str:
         people=_people(summary),
         slots={name: s["slot_bias"] for name, s in summary["systems"].items() if s.get("slot_bias")},
         slot_priors={name: s.get("slot_prior") for name, s in summary["systems"].items()},
+        claims=gap_claims(summary),
         components={name: _components(system) for name, system in summary["systems"].items()},
         captions={name: _by_component(rows) for name, rows in results.captions.items()},
         warned=_warned(summary["warnings"]),

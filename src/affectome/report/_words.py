@@ -56,7 +56,9 @@ def table_words(name: str, labels: Mapping[str, str]) -> str:
 def _kind(stage: str) -> str:
     """The word of a stage's name that says what it does."""
     words = stage.split("/")
-    if words[0] in ("interpretation", "gap", "gap_scores"):
+    if words[0] == "gap_scores":
+        return "choices" if words[-1] == "choices" else "person"
+    if words[0] in ("interpretation", "gap"):
         return words[-1]
     if words[0] in ("comparison", "rsa", "reliability"):
         return "/".join(words[1:3]) if words[1] == "people" else words[1]
