@@ -138,3 +138,13 @@ def test_a_specification_curve_counts_signs_and_significance():
     assert shares == pytest.approx([0.8, 0.6, 0.2])
     with pytest.raises(InputError, match="no specification"):
         specification_curve(pd.concat(parts).iloc[:0])
+
+
+def test_a_mean_over_people_of_whom_one_has_no_error_is_not_tested():
+    rows = [(f"sub-{k}", "TPJ", 0.1, se, 0.04, 9) for k, se in enumerate((0.03, 0.03, np.nan))]
+    people = pd.DataFrame(rows, columns=["subject", "where", "difference", "se", "p", "df"])
+    found = pool_people(people, ["where"]).iloc[0]
+    assert found["n_subjects"] == 3 and found["difference"] == pytest.approx(0.1)
+    assert np.isnan(found[["se", "ci_low", "ci_high", "p"]].astype(float)).all()
+    known = pool_people(people.assign(difference=[0.1, 0.1, np.nan]), ["where"]).iloc[0]  # who has neither is left out
+    assert known["n_subjects"] == 2 and known["se"] == pytest.approx(0.03)

@@ -48,7 +48,8 @@ def pool_people(
     -------
     DataFrame, a row per combination in the order in which it first comes: `by`, ``difference`` (mean over people),
     ``se``, ``ci_low``, ``ci_high``, ``p`` (two-sided), ``n_subjects``, ``n_above`` and ``n_below`` (people with
-    p <= alpha and a difference above, below 0), ``prevalence_low``. A person without a difference (NaN) does not count.
+    p <= alpha and a difference above, below 0), ``prevalence_low``. A person without a difference (NaN) does not count;
+    where one has a difference without a standard error, that of the mean is not known either (NaN).
 
     Notes
     -----
@@ -93,10 +94,12 @@ def pool_people(
         se=("se", "mean"),
         df=("df", "min"),
         n_subjects=("difference", "count"),
+        n_errors=("se", "count"),
         n_above=("above", "sum"),
         n_below=("below", "sum"),
     )
-    return _tested(found, alpha, level).reset_index()
+    whole = found["n_errors"] == found["n_subjects"]  # else the error of the mean is not known
+    return _tested(found.assign(se=found["se"].where(whole)), alpha, level).drop(columns="n_errors").reset_index()
 
 
 def _tested(found: pd.DataFrame, alpha: float, level: float) -> pd.DataFrame:
