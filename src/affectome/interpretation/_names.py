@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import sparse, stats
+from scipy import sparse
 
 from affectome._progress import Progress, silent
 from affectome._resampling import false_discovery_rate
 from affectome._seeds import named_seed
 from affectome.errors import InputError
 from affectome.interpretation._correlations import RatingCorrelations, correlate_components, unit_columns
+from affectome.interpretation._permuted_correlations import permuted_p
 from affectome.interpretation._terms import TermCorrelations, term_correlations
 from affectome.interpretation._words import (
     FOREGROUND,
@@ -403,8 +404,8 @@ class _Material:
 
     def part(self, rows: NDArray[np.intp], whole: _Reading, alpha: float, min_r: float) -> _Reading:
         """The evidence of some stimuli; terms and words that survived in all of them may survive here."""
-        x = unit_columns(self.space[rows])
-        rating, term = (np.nan_to_num(x.T @ unit_columns(values[rows])) for values in (self.ratings, self.terms))
+        x, y = unit_columns(self.space[rows]), unit_columns(self.ratings[rows])
+        rating, term = np.nan_to_num(x.T @ y), np.nan_to_num(x.T @ unit_columns(self.terms[rows]))
         word = np.zeros_like(whole.word)
         if word.size:
             there = np.isin(self.captioned, rows)
@@ -413,19 +414,12 @@ class _Material:
             word = np.divide(log_odds, se, out=word, where=se > 0)
         return _Reading(
             rating=rating,
-            rating_survives=(_t_q(rating, len(rows)) < alpha) & (np.abs(rating) >= min_r),
+            rating_survives=(false_discovery_rate(permuted_p(x.T @ y, x, y)) < alpha) & (np.abs(rating) >= min_r),
             term=term,
             term_survives=whole.term_survives & (term >= min_r),
             word=word,
             word_survives=whole.word_survives & (word > 0),
         )
-
-
-def _t_q(r: NDArray[np.float64], n: int) -> NDArray[np.float64]:
-    """The q of correlations over their table, p as :func:`correlate_components` has it."""
-    with np.errstate(divide="ignore"):
-        t = np.abs(r) * np.sqrt((n - 2) / np.maximum(1 - r**2, 0))
-    return false_discovery_rate(2 * stats.t.sf(t, n - 2)) if r.size else r
 
 
 class _Source(NamedTuple):

@@ -93,8 +93,8 @@ def shares_above(
     Notes
     -----
     p = (b + 1) / (n_permutations + 1), b the permutations that reached the observed value; for shares one-sided (more
-    components than chance). For single correlations these p-values make no assumption on the shape of the columns,
-    where the t of :func:`correlate_components` is an approximation.
+    components than chance). For single correlations :func:`correlate_components` has the same p without drawing, by a
+    curve, so that it can be smaller than 1 / (n_permutations + 1).
 
     Examples
     --------
