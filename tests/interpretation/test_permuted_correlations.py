@@ -89,7 +89,7 @@ def test_rating_of_one_stimulus_against_a_component_of_one_has_the_chance_that_i
 
 
 def test_nothing_is_found_in_unrelated_sparse_columns_more_often_than_claimed():
-    """Student's p finds something in about a third of these tables."""
+    """Student's p finds something in two fifths of these tables."""
     rng = np.random.default_rng(0)
     found = []
     for _ in range(200):
