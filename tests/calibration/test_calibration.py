@@ -16,13 +16,6 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import calibration  # noqa: E402
 from calibration import SETTINGS, Measured, Rate, Setting, as_table, measure, rate, write_page  # noqa: E402
 
-#: Where the page says that a valid row misses its level: the most that it may reach at .05.
-LIBERAL = {
-    ("component and rating, r", "60, sparse"): 0.08,
-    ("component and rating, r", "400, sparse"): 0.06,
-    ("any q of them (FDR)", "60, sparse"): 0.55,
-    ("any q of them (FDR)", "400, sparse"): 0.35,
-}
 #: Where the page says that a valid row covers too little: the least.
 NARROW = {
     ("component and rating, r", "60, sparse"): 0.75,
@@ -54,8 +47,8 @@ def test_row_is_within_its_band(setting, measured):
         assert (level and level.value > 0.06) or (covered and covered.value < 0.93)
         return
     if level:
-        assert level.value <= LIBERAL.get(where, 0.06) + 3 * level.error
-    if row.rates.get("p ≤ .01") and where not in LIBERAL:
+        assert level.value <= 0.06 + 3 * level.error
+    if row.rates.get("p ≤ .01"):
         assert row.rates["p ≤ .01"].value <= 0.015 + 3 * row.rates["p ≤ .01"].error
     if covered:
         assert covered.value >= NARROW.get(where, 0.93) - 3 * covered.error
