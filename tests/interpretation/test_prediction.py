@@ -5,11 +5,10 @@ from scipy import stats
 from threadpoolctl import threadpool_limits
 
 from affectome import InputError
+from affectome._groups import jackknife_variance
 from affectome.interpretation import compare_predictions, predict_ratings
-from affectome.interpretation._partition import jackknife_variance
 from affectome.interpretation._prediction import (
     _permutation_test,
-    _permuted,
     _ridge,
     _score,
     _Settings,
@@ -128,19 +127,6 @@ def test_too_few_permutations_say_once_how_many_are_needed(space, ratings, caplo
     caplog.clear()
     enough = predict_ratings(space, ratings, n_permutations=needed, **settings)
     assert enough.ratings["q"].min() < 0.05 and enough.components["q"].min() < 0.05 and not caplog.messages
-
-
-def test_permutation_moves_whole_groups_among_those_of_their_size():
-    group = np.array([0, 0, 1, 2, 2, 3, 4, 4])
-    rng = np.random.default_rng(0)
-    for _ in range(50):
-        moved = group[_permuted(group, rng)]
-        assert sorted(_permuted(group, rng)) == list(range(8))
-        assert moved[0] == moved[1] in (0, 2, 4)
-        assert moved[2] in (1, 3)
-    assert {tuple(_permuted(np.arange(3), rng)) for _ in range(200)} == {
-        (0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0),
-    }  # fmt: skip
 
 
 # Validity and coverage

@@ -4,7 +4,8 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
 from affectome import InputError
-from affectome.interpretation._ridge import ALPHAS, Band, FoldedRidge, assign_folds, check_folds, group_codes
+from affectome._groups import assign_folds
+from affectome.interpretation._ridge import ALPHAS, Band, FoldedRidge
 
 
 @pytest.fixture(scope="module")
@@ -87,45 +88,7 @@ def test_nothing_of_a_held_out_stimulus_reaches_its_own_prediction(data):
     assert np.abs(first - second)[fold != 1].min() > 1
 
 
-# Folds
-
-
-@pytest.mark.parametrize("n", [25, 101, 2185])
-def test_folds_are_of_equal_size_up_to_one(n):
-    fold = assign_folds(np.arange(n), 5, np.random.default_rng(1))
-    assert np.ptp(np.bincount(fold, minlength=5)) <= 1
-
-
-def test_no_group_lies_in_two_folds_and_sizes_stay_even():
-    group = np.r_[np.repeat(np.arange(6), 7), np.arange(6, 64)]
-    for seed in range(20):
-        fold = assign_folds(group, 5, np.random.default_rng(seed))
-        assert all(len(set(fold[group == g])) == 1 for g in range(6))
-        assert np.ptp(np.bincount(fold)) <= 1
-
-
-def test_another_seed_gives_other_folds():
-    one, other = (assign_folds(np.arange(100), 5, np.random.default_rng(seed)) for seed in (0, 1))
-    assert (one != other).any()
-    np.testing.assert_array_equal(one, assign_folds(np.arange(100), 5, np.random.default_rng(0)))
-
-
-def test_groups_are_coded_by_name_and_the_rest_stand_alone():
-    assert group_codes(["a", "b", "c", "d"], {"c": "film", "a": "film"}).tolist() == [0, 1, 0, 2]
-    assert group_codes(["a", "b"], None).tolist() == [0, 1]
-    # A group named like a stimulus that stands alone is not that stimulus.
-    assert group_codes(["a", "b", "c"], {"a": "c"}).tolist() == [0, 1, 2]
-
-
-def test_bad_folds_groups_and_penalties_are_refused(data):
+def test_bad_penalties_are_refused(data):
     x, _, fold = data
-    with pytest.raises(InputError, match="20 stimuli are too few for 5 folds"):
-        check_folds(20, 5, 1)
-    with pytest.raises(InputError, match="n_folds=2"):
-        check_folds(20, 2, 1)
-    with pytest.raises(InputError, match=r"1 ids of the groups are no stimuli \(z\)"):
-        group_codes(["a"], {"z": 1})
-    with pytest.raises(InputError, match="2 groups of stimuli cannot fill 3 folds"):
-        assign_folds(np.array([0, 0, 1, 1]), 3, np.random.default_rng(0))
     with pytest.raises(InputError, match="not all above 0"):
         FoldedRidge(x, fold, bands(5, np.ones(5)), [1.0, 0.0])

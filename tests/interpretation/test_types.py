@@ -6,6 +6,7 @@ from sklearn.linear_model import LinearRegression
 from threadpoolctl import threadpool_limits
 
 from affectome import InputError
+from affectome._groups import assign_folds
 from affectome.interpretation import component_types, score_type_rules
 from affectome.interpretation._partition import (
     PARTS,
@@ -15,7 +16,7 @@ from affectome.interpretation._partition import (
     signs_of,
     unique_p,
 )
-from affectome.interpretation._ridge import Band, FoldedRidge, assign_folds
+from affectome.interpretation._ridge import Band, FoldedRidge
 
 ALPHAS_OF_TEST = (0.01, 0.05, 0.10)
 

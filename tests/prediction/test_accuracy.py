@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 
 from affectome import SpacePredictor, TripletSet, held_out_accuracy, prediction_accuracy
+from affectome._groups import assign_folds
 from affectome.errors import InputError
-from affectome.interpretation._ridge import assign_folds
-from affectome.prediction._accuracy import _exchanged
 from affectome.prediction._agreement import shared_variance, similarity_agreement
 
 
@@ -118,19 +117,6 @@ def test_copies_leak_unless_they_are_in_one_group(caplog):
     assert "exactly the features" not in caplog.text
     assert leaked.components["r"].min() > 0.5 and kept.components["r"].max() < 0.4
     assert kept.similarity.n_pairs < leaked.similarity.n_pairs
-
-
-def test_order_of_stimuli_under_permutation_keeps_groups_whole():
-    group = np.array([0, 0, 1, 2, 2, 3, 4, 4, 4])
-    rng = np.random.default_rng(0)
-    seen = set()
-    for _ in range(50):
-        order = _exchanged(group, rng)
-        assert sorted(order) == list(range(9))
-        moved = group[order]
-        assert moved[0] == moved[1] and moved[3] == moved[4] and (moved[6:] == 4).all()
-        seen.add(tuple(order))
-    assert len(seen) == 4  # two pairs change places, and so do two that stand alone
 
 
 def test_similarity_counts_pairs_of_one_fold_and_none_within_a_group():

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from affectome._groups import assign_folds, group_sums, jackknife_variance
 from affectome._resampling import permutation_p
-from affectome.interpretation._ridge import ALPHAS, Band, FoldedRidge, assign_folds
+from affectome.interpretation._ridge import ALPHAS, Band, FoldedRidge
 
 __all__ = [
     "PARTS",
@@ -114,13 +115,6 @@ def _reach(without: Floats, noise: Floats, level: float) -> Floats:
     return reach
 
 
-def jackknife_variance(without: Floats) -> Floats:
-    """Variance (T,) of a statistic from its values with each of m groups left out, (m, T)."""
-    m = len(without)
-    variance: Floats = (m - 1) / m * ((without - without.mean(axis=0)) ** 2).sum(axis=0)
-    return variance
-
-
 def unique_p(y: Floats, own: Floats, other: Floats, signs: Floats, group: Places) -> Floats:
     """Test, by flipping signs of scores, that `own` adds nothing to the linear prediction from `other`; p (T,).
 
@@ -156,16 +150,6 @@ def unique_p(y: Floats, own: Floats, other: Floats, signs: Floats, group: Places
 def signs_of(n_groups: int, n_draws: int, rng: np.random.Generator) -> Floats:
     """Random signs, (n_draws, n_groups)."""
     return rng.integers(0, 2, size=(n_draws, n_groups)).astype(np.float64) * 2 - 1
-
-
-def group_sums(values: Floats, group: Places) -> Floats:
-    """Sums over the stimuli of each group, (n_groups, T)."""
-    n_groups = int(group.max()) + 1
-    if n_groups == len(group):
-        return values
-    sums = np.zeros((n_groups, values.shape[1]))
-    np.add.at(sums, group, values)
-    return sums
 
 
 def _orthonormal(x: Floats) -> Floats:

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from affectome._groups import assign_folds, check_folds, group_codes, group_sums, jackknife_variance, permuted_groups
 from affectome._progress import Progress, silent
 from affectome._resampling import (
     check_level,
@@ -22,8 +23,8 @@ from affectome._resampling import (
 from affectome._tables import cut_short
 from affectome.errors import InputError
 from affectome.interpretation._correlations import rating_labels
-from affectome.interpretation._partition import fitting_noise, group_sums, jackknife_variance
-from affectome.interpretation._ridge import ALPHAS, Band, FoldedRidge, assign_folds, check_folds, group_codes
+from affectome.interpretation._partition import fitting_noise
+from affectome.interpretation._ridge import ALPHAS, Band, FoldedRidge
 from affectome.spaces import align
 
 __all__ = ["PredictionComparison", "RatingPrediction", "compare_predictions", "predict_ratings"]
@@ -419,26 +420,11 @@ def _permutation_test(
     batch = max(1, _TARGETS // y.shape[1])
     for start in range(0, len(null), batch):
         rows = slice(start, min(len(null), start + batch))
-        orders = np.array([_permuted(sorted_group, rng) for _ in range(rows.stop - rows.start)])
+        orders = np.array([permuted_groups(sorted_group, rng) for _ in range(rows.stop - rows.start)])
         drawn = target[orders.T].reshape(len(target), -1)
         null[rows] = ridge.r2(drawn).reshape(-1, y.shape[1])
         progress(rows.stop, len(null), detail="permutations")
     return permutation_p(observed, null)
-
-
-def _permuted(group: Places, rng: np.random.Generator) -> Places:
-    """An order of the stimuli that exchanges whole groups with others of their size."""
-    size = np.bincount(group)
-    if (size == 1).all():
-        return rng.permutation(len(group))
-    order = np.empty(len(group), np.intp)
-    by_group = np.argsort(group, kind="stable")
-    start = np.cumsum(size) - size
-    for s in np.unique(size):
-        members = np.flatnonzero(size == s)
-        places = by_group[start[members][:, None] + np.arange(s)]  # (n_groups of this size, s)
-        order[places] = places[rng.permutation(len(members))]
-    return order
 
 
 def _table(scores: _Scores, p: Floats, names: pd.Index, level: float) -> pd.DataFrame:

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from affectome._groups import assign_folds, check_folds, group_codes
 from affectome._progress import Progress, silent
 from affectome._tables import cut_short
 from affectome.errors import InputError
 from affectome.interpretation._correlations import unit_columns
-from affectome.interpretation._ridge import Band, FoldedRidge, assign_folds, check_folds, group_codes
+from affectome.interpretation._ridge import Band, FoldedRidge
 from affectome.spaces import align, rows_for
 
 __all__ = ["ProfileDifference", "StimulusProfiles", "compare_profiles", "stimulus_profiles"]

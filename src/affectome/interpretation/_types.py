@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from affectome._groups import check_folds, group_codes
 from affectome._progress import Progress, silent
 from affectome._resampling import (
     check_level,
@@ -31,7 +32,6 @@ from affectome.interpretation._partition import (
     signs_of,
     unique_p,
 )
-from affectome.interpretation._ridge import check_folds, group_codes
 from affectome.spaces import align
 
 __all__ = ["TYPES", "ComponentTypes", "TypeRuleScores", "component_types", "score_type_rules"]

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from affectome._fold_sums import Splits
+from affectome._groups import assign_folds, check_folds, group_codes, group_sums, permuted_groups
 from affectome._progress import Progress, silent
 from affectome._resampling import (
     check_level,
@@ -22,8 +23,6 @@ from affectome._resampling import (
 )
 from affectome._tables import cut_short
 from affectome.errors import InputError
-from affectome.interpretation._partition import group_sums
-from affectome.interpretation._ridge import assign_folds, check_folds, group_codes
 from affectome.prediction._agreement import PlacedChoices, SimilarityAgreement, choices_of, similarity_agreement
 from affectome.prediction._intervals import correlation_interval, moments, share_interval
 from affectome.prediction._predictor import Clip, floor_of
@@ -236,20 +235,10 @@ def _permutation_p(
     """One-sided p (T,) of the held-out R2; the first draw is the data, so that both are the same computation."""
     spread = y.std(axis=0)
     scaled = (y / np.where(spread > 0, spread, 1)).astype(np.float32)
-    orders = np.array([np.arange(len(y)), *(_exchanged(group, rng) for _ in range(n_permutations))])
+    orders = np.array([np.arange(len(y)), *(permuted_groups(group, rng) for _ in range(n_permutations))])
     score = ridge.r2(Draws(scaled, orders), progress)
     score[:, spread == 0] = np.nan
     return permutation_p(score[0], score[1:], rounding=1e-5)
-
-
-def _exchanged(group: Places, rng: np.random.Generator) -> Places:
-    """An order of the stimuli that puts every group in the place of one of its size."""
-    order, size = np.empty(len(group), np.intp), np.bincount(group)
-    members = np.split(np.argsort(group, kind="stable"), np.cumsum(size)[:-1])
-    for s in np.unique(size):
-        rows = np.array([members[g] for g in np.flatnonzero(size == s)])  # (n_groups of this size, s)
-        order[rows] = rows[rng.permutation(len(rows))]
-    return order
 
 
 def _say_repeated(x: Floats, group: Places, ids: pd.Index) -> None:

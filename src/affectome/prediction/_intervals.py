@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from affectome.interpretation._partition import jackknife_variance
+from affectome._groups import jackknife_variance
 
 __all__ = ["correlation_interval", "moments", "share_interval"]
 

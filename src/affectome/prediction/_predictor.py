@@ -15,9 +15,9 @@ from sklearn.model_selection import check_cv
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from affectome._fold_sums import Splits
+from affectome._groups import assign_folds, group_codes
 from affectome._tables import cut_short
 from affectome.errors import InputError
-from affectome.interpretation._ridge import assign_folds, group_codes
 from affectome.prediction._extrapolation import extrapolation_table, leverages, own_leverages
 from affectome.prediction._ridge import ALPHAS, Draws, NestedRidge, band_weightings, check_alphas
 from affectome.spaces import as_space
