@@ -26,7 +26,7 @@ def histogram(values, geometry, label, *, significant, title, diverging):
     return plot_voxel_values(values, label, significant=significant, title=title)
 
 
-def histogram_of_difference(result, geometry, *, on, title, significant=None):
+def histogram_of_difference(result, geometry, *, on, title, labels=None, significant=None):
     return histogram(result.voxels["difference"], geometry, on, significant=significant, title=title, diverging=True)
 
 
