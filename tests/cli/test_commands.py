@@ -189,15 +189,12 @@ def test_every_command_has_help_with_an_example(run):
         assert f"Example: affectome {command}" in " ".join(out.split())
 
 
-def test_log_file_keeps_what_quiet_hides(run, world, tmp_path):
+@pytest.mark.usefixtures("quick_figures")
+def test_demo_recovers_what_was_planted_and_its_log_file_keeps_what_quiet_hides(run, tmp_path):
     log = tmp_path / "logs" / "run.log"
-    run("demo", "--out", tmp_path / "demo", "--quiet", "--log-file", log)
-    assert "Stage embedding/observer runs" in log.read_text()
-
-
-def test_demo_recovers_what_was_planted(run, tmp_path):
-    code, out, _ = run("demo", "--out", tmp_path / "demo", "--quiet", "--json")
+    code, out, _ = run("demo", "--out", tmp_path / "demo", "--quiet", "--json", "--log-file", log)
     assert code == 0
+    assert "Stage embedding/observer runs" in log.read_text()
     report = json.loads(out.splitlines()[-1])
     assert len(report["recovery"]) == 8
     assert min(report["recovery"].values()) >= 0.9
