@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from affectome.simulation import simulate_emotions
+from affectome.simulation import simulate_emotions, write_simulated_tables
 from affectome.triplets import TripletSet, read_triplets, write_triplets
 
 
@@ -212,18 +212,35 @@ raise SystemExit(main())
 """
 
 
+STOPPED = """
+[study]
+name = "Stopped"
+seed = 1
+[stimuli]
+path = "stimuli.csv"
+[spaces.category]
+path = "category.csv"
+[triplets]
+train = 20_000
+test = 2_000
+[systems.first]
+judge = { kind = "features", space = "category" }
+[systems.second]
+judge = { kind = "features", space = "category", metric = "dot" }
+[embedding]
+components = 3
+[interpretation]
+analyses = ["components"]
+comparisons = ["components"]
+"""
+
+
 def test_ctrl_c_ends_with_code_130_and_the_next_run_goes_on(tmp_path):
-    out = tmp_path / "demo"
-    command = [
-        sys.executable,
-        "-c",
-        INTERRUPTIBLE,
-        "demo",
-        "--out",
-        str(out),
-    ]
+    write_simulated_tables(simulate_emotions(60, 3, seed=0), tmp_path)
+    (tmp_path / "study.toml").write_text(STOPPED, encoding="utf-8")
+    command = [sys.executable, "-c", INTERRUPTIBLE, "study", "run", str(tmp_path / "study.toml")]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    record = out / "results" / ".affectome" / "stages" / "answers.observer.json"
+    record = tmp_path / "results" / ".affectome" / "stages" / "answers.first.json"
     deadline = time.monotonic() + 120
     while not record.is_file() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -234,7 +251,7 @@ def test_ctrl_c_ends_with_code_130_and_the_next_run_goes_on(tmp_path):
     assert "Traceback" not in err
     finished = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
     assert "Stage questions is up to date" in finished.stderr
-    assert not list(out.rglob("*.tmp*"))
+    assert not list(tmp_path.rglob("*.tmp*"))
 
 
 def test_odd_last_text_feeds_a_fit(run, tmp_path):
