@@ -14,6 +14,7 @@ share of p at or below .05 where the stated effect is there, each with its Monte
 from __future__ import annotations
 
 import argparse
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -327,6 +328,7 @@ def write_page(measured: Sequence[Measured], page: Path = PAGE) -> None:
 
 
 def main() -> None:
+    logging.getLogger("affectome").setLevel(logging.ERROR)  # few permutations, few stimuli: said in every world else
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--share", type=float, default=1.0, help="of the worlds of every row, ten at least")
     parser.add_argument("--quick", dest="share", action="store_const", const=0.05, help="the same as --share 0.05")

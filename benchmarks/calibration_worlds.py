@@ -7,7 +7,6 @@ to find the truth: that is arithmetic, or a sample a thousand times as large.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from functools import cache
 
@@ -50,8 +49,6 @@ from affectome.simulation import SimulatedEmotions
 
 Floats = NDArray[np.float64]
 World = Mapping[str, ArrayLike]
-
-logging.getLogger("affectome").setLevel(logging.ERROR)  # few permutations, few stimuli: said in every world otherwise
 
 
 # Features and noise -------------------------------------------------------------------------------------------------

@@ -262,8 +262,9 @@ def test_a_job_that_the_batch_system_refuses_is_one_sentence(tmp_path, monkeypat
 
 
 def test_an_interrupt_means_what_it_meant_before_dask_jobqueue_was_loaded(tmp_path):
+    meant = signal.getsignal(signal.SIGINT)
     job_script(jobs_table(tmp_path))
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is meant
 
 
 def test_dask_that_is_not_installed_is_told_with_the_extra(monkeypatch):

@@ -66,7 +66,7 @@ def test_compare_takes_a_folder_of_spaces(run, folder, tmp_path):
         (["--circular", "moods"], "--circular names 'moods', which is not among the ratings"),
         (["--circular", "vlm=category"], "--circular names 'vlm', which is none of the spaces; choose among mllm"),
         (["--categories", "moods"], "'moods' is not among the ratings (category, dimension)"),
-        (["--only", "names,tpyes"], "there is no analysis 'tpyes' here; choose among names, correlations, types"),
+        (["--only", "names,tpyes"], "there is no analysis 'tpyes' here; choose among components, names, correlations"),
         (["--level", "1.5"], "level=1.5 makes no interval"),
         (["--ratings", "moods=nowhere.csv"], "nowhere.csv: there is no such file"),
         (["--blur", "nowhere.txt"], "nowhere.txt: there is no such file"),
@@ -96,5 +96,5 @@ def test_an_analysis_that_cannot_be_done_ends_with_exit_code_4_and_the_rest_is_w
         "--permutations", 19, "--only", "categories,graph", "--out", tmp_path / "out",
     )  # fmt: skip
     assert code == 4 and "Affective graph: " in out
-    assert "1 of the analyses could not be done (categories/mllm)" in err
+    assert "1 of the analyses could not be done (mllm/categories)" in err
     assert (tmp_path / "out" / "mllm" / "clusters.csv").exists()

@@ -73,11 +73,3 @@ def test_systems_of_which_none_can_be_learned_from_end_with_one_sentence_and_no_
     assert said.splitlines()[-1].startswith("Error: ") and "Traceback" not in said
     assert all("strange.parquet: is about 4 stimuli" in line for line in said.splitlines())
     assert not (study_file.parent / "results/report.html").exists()
-
-
-def test_a_system_left_out_takes_nothing_from_the_others(with_strange_answers, first, untimed):
-    """The finished study is a first run without that system."""
-    again = run_study(with_strange_answers, n_jobs=1)
-    assert set(again.failed) == {f"{kind}/strange" for kind in ("answers", "embedding", "accuracy")}
-    assert {record.name for record in again.records if not record.reused} == {"report"}
-    assert {**untimed(again.summary), "left_out": {}} == untimed(first.summary)

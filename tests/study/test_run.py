@@ -15,7 +15,7 @@ from affectome.cli import main
 from affectome.errors import EnvironmentFailure, InputError
 from affectome.spaces import read_space
 from affectome.study import run_study
-from affectome.triplets import read_triplets
+from affectome.triplets import TripletSet, read_triplets, write_triplets
 
 
 def ran(result):
@@ -205,3 +205,14 @@ def test_spaces_may_share_only_some_stimuli_where_the_study_says_so(study_file, 
     edit('path = "dimension.csv"', 'path = "dimension.csv"\nhow = "intersect"')
     assert run_study(study_file).summary["stimuli"]["n"] == 37
     assert "were dropped" in caplog.text
+
+
+def test_a_system_left_out_takes_nothing_from_the_others(study_file, edit, first, untimed):
+    """The finished study is a first run without that system."""
+    write_triplets(study_file.parent / "strange.parquet", TripletSet([[0, 1, 2], [0, 2, 3]], "abcd", [0, 1]))
+    strange = '[systems.strange]\njudge = { kind = "answers", path = "strange.parquet" }\n'
+    edit("[embedding]", f"{strange}[embedding]")
+    again = run_study(study_file, n_jobs=1)
+    assert set(again.failed) == {f"{kind}/strange" for kind in ("answers", "embedding", "accuracy")}
+    assert {record.name for record in again.records if not record.reused} == {"report"}
+    assert {**untimed(again.summary), "left_out": {}} == untimed(first.summary)

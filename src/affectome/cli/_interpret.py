@@ -281,9 +281,11 @@ def _tell(result: InterpretationResult, json: bool) -> None:
 def _lines(name: str, found: Mapping[str, Any]) -> list[str]:
     """What was found of one space, or of all together."""
     lines = []
-    if "sizes" in found.get("components", {}):
-        part = found["components"]
-        lines.append(f"{name}: {len(part['sizes'])} components of {part['n_stimuli']:,} stimuli.")
+    sizes, correlated = found.get("components", {}), found.get("correlations", {})
+    if "sizes" in sizes:
+        lines.append(f"{name}: {len(sizes['sizes'])} components of {sizes['n_stimuli']:,} stimuli.")
+    elif "n_components" in correlated:
+        lines.append(f"{name}: {correlated['n_components']} components of {correlated['n_stimuli']:,} stimuli.")
     if "names" in found:
         lines.append(f"  Names: {', '.join(found['names']['names'].values())}.")
     for key, tell in _SENTENCES.items():
