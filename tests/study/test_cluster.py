@@ -81,6 +81,7 @@ def check_on_four_workers(study, here, stage, stops_in_workers, untimed, caplog,
         assert [record.name for record in run_study(study, results).records if not record.reused] == []
 
 
+@pytest.mark.slow
 def test_a_study_on_four_workers_of_which_one_is_killed_is_the_study_here(
     study_file, first, stops_in_workers, untimed, caplog
 ):
