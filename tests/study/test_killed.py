@@ -24,7 +24,7 @@ def killed_in(stage, study, start, **options):
     return kept
 
 
-@pytest.mark.parametrize("stage", ["embedding/human_dimension", "interpretation/human_dimension/components"])
+@pytest.mark.parametrize("stage", ["embedding/human_dimension"])
 def test_a_killed_study_goes_on_from_what_is_finished(stage, study_file, finished, in_a_process, untimed):
     kept = killed_in(stage, study_file, in_a_process)
     again = run_study(study_file, n_jobs=1)
