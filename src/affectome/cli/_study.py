@@ -7,7 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
-from affectome.cli._common import Jobs, Json, LogFile, Out, Quiet, command, print_json, stage_progress, start_logging
+from affectome.cli._common import (
+    Cluster,
+    Jobs,
+    Json,
+    LogFile,
+    Out,
+    Quiet,
+    command,
+    print_json,
+    stage_progress,
+    start_logging,
+)
 from affectome.errors import InputError, Interrupted
 
 group = typer.Typer(help="A whole study from one file.", no_args_is_help=True)
@@ -71,9 +82,7 @@ def run(
     study: Annotated[Path, typer.Argument(help="The study file.", metavar="STUDY.toml")],
     out: Out = None,
     jobs: Jobs = None,
-    cluster: Annotated[
-        Path | None, typer.Option("--cluster", help="A file with a table [cluster], whose workers do it.")
-    ] = None,
+    cluster: Cluster = None,
     settings: Settings = None,
     without: LeftOut = None,
     quiet: Quiet = False,

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -251,15 +250,20 @@ class StageOutputs:
 
 
 def _waits(stage: Stage, known: StageOutputs, results: Path) -> bool:
-    named = [*stage.reads, *(path for path in map(partial(_inside, results), stage.files) if path is not None)]
+    named = [*stage.reads, *_files_inside(stage, results)]
     return any(path in known.pending for path in named) or bool(_absent(stage, known.written, results))
 
 
 def _absent(stage: Stage, written: Mapping[str, str], results: Path) -> list[str]:
     """What a stage reads of the results folder and no stage wrote."""
     lacking = [path for path in stage.reads if path not in written]
-    named = [path for path in map(partial(_inside, results), stage.files) if path is not None]
+    named = _files_inside(stage, results)
     return lacking + [path for path in named if path not in written and not (results / path).exists()]
+
+
+def _files_inside(stage: Stage, results: Path) -> list[str]:
+    """The input files of a stage that lie in the results folder."""
+    return [path for path in (_inside(results, file) for file in stage.files) if path is not None]
 
 
 def _inside(results: Path, path: Path) -> str | None:

@@ -201,10 +201,10 @@ def _summary(plan: Plan, records: Sequence[StageRecord]) -> dict[str, Any]:
     for together in ("agreement", "people"):
         if together in by_name:
             summary[together] = by_name[together].summary
-    for place in ("together", "gap"):
-        found = _below(by_name, "interpretation/together" if place == "together" else place)
+    for key, place in (("together", "interpretation/together"), ("gap", "gap")):
+        found = _below(by_name, place)
         if found:
-            summary[place] = found
+            summary[key] = found
     if study.brain is not None:
         summary["brain"] = _brain_summary(study, records)
     return {
@@ -236,20 +236,18 @@ def _below(by_name: Mapping[str, StageRecord], place: str) -> dict[str, Any]:
 
 
 #: Where the summary puts what was found of brains: stages of encodings, and of what has a first word of its own.
-_ENCODING = ("encode", "between", "ceiling", "average", "consistency", "weights", "view", "group", "across")
+_ENCODING = ("encode", "between", "ceiling", "average", "consistency", "weights", "view")
 _BRAIN = ("comparison", "rsa", "reliability")
 
 
 def _brain_summary(study: Study, records: Sequence[StageRecord]) -> dict[str, Any]:
     """What was found of each person and space, of spaces against each other, and of all people."""
     assert study.brain is not None
-    found: dict[str, Any] = {kind: {} for kind in _ENCODING[:-2]}
+    found: dict[str, Any] = {kind: {} for kind in _ENCODING}
     for record in records:
         kind, *where = record.name.split("/")
         if kind in ("group", "across"):
             found[kind] = record.summary
-        elif kind in found and not (kind == "ceiling" and where[0] in study.systems):
-            found[kind]["/".join(where)] = record.summary
-        elif kind in _BRAIN:
+        elif kind in _BRAIN or (kind in _ENCODING and not (kind == "ceiling" and where[0] in study.systems)):
             found.setdefault(kind, {})["/".join(where)] = record.summary
     return {"settings": study.brain.model_dump(exclude={"path"}), **found}
