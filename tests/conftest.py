@@ -2,9 +2,11 @@
 
 import itertools
 import json
+import runpy
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -119,20 +121,8 @@ def run(capsys):
 @pytest.fixture(scope="module")
 def quick_figures():
     """Figures of studies as PNG alone, and maps as histograms: drawing brains takes most of the time, and has tests."""
-    from affectome.plotting import plot_voxel_values
-
-    def of_values(values, geometry, label, *, significant, title, diverging):
-        assert len(values) == len(geometry)
-        return plot_voxel_values(values, label, significant=significant, title=title)
-
-    def of_difference(result, geometry, *, on, title, labels=None, significant=None):
-        return of_values(
-            result.voxels["difference"], geometry, on, significant=significant, title=title, diverging=True
-        )
-
+    quick = runpy.run_path(str(Path(__file__).with_name("quick_figures.py")))["QUICK"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("affectome.study._written.FORMATS", ("png",))
-        patch.setattr("affectome.plotting.plot_glass_brain", of_values)
-        patch.setattr("affectome.plotting.plot_surface", of_values)
-        patch.setattr("affectome.plotting.plot_difference_map", of_difference)
+        for name, stand_in in quick.items():
+            patch.setattr(name, stand_in)
         yield

@@ -117,6 +117,7 @@ def edit(study_file):
 
 #: What processes of a test load first.
 BEFORE = Path(__file__).with_name("in_processes.py")
+QUICK_FIGURES = str(Path(__file__).parents[1] / "quick_figures.py")
 
 
 @pytest.fixture
@@ -131,7 +132,7 @@ def in_a_process():
         given = {
             "STOPS_IN": f"{stops_in}={mark}",
             "STOPS": "wait" if wait else "",
-            "QUICK_FIGURES": "yes" if quick else "",
+            "QUICK_FIGURES": QUICK_FIGURES if quick else "",
         }
         command = [sys.executable, "-c", code, str(BEFORE), str(study)]
         return subprocess.Popen(command, env={**os.environ, **given}, stderr=subprocess.PIPE, text=True)
@@ -146,7 +147,7 @@ def stops_in_workers(monkeypatch):
 
     def set_up(stage, mark, *, quick):
         monkeypatch.setenv("STOPS_IN", f"{stage}={mark}")
-        monkeypatch.setenv("QUICK_FIGURES", "yes" if quick else "")
+        monkeypatch.setenv("QUICK_FIGURES", QUICK_FIGURES if quick else "")
         return dask.config.set({"distributed.worker.preload": [str(BEFORE)]})
 
     return set_up
