@@ -1,6 +1,7 @@
 """An interactive map is one file that fetches nothing, whose text is text."""
 
 import base64
+import io
 import json
 import re
 import shutil
@@ -8,6 +9,7 @@ from html import unescape
 
 import numpy as np
 import pytest
+from matplotlib.pyplot import imread
 
 from affectome.errors import EnvironmentFailure, InputError
 from affectome.neural import SurfaceMesh, VolumeGrid
@@ -101,6 +103,26 @@ def test_the_same_map_is_the_same_page_to_the_byte(tmp_path, space):
     values = np.linspace(0, 1, len(grid))
     first, second = (write_brain_view(tmp_path / f"{k}.html", values, grid, "r").read_bytes() for k in range(2))
     assert first == second
+
+
+def test_a_volume_without_anatomy_is_light_grey_where_voxels_were_recorded_and_white_elsewhere(tmp_path, monkeypatch):
+    empty = np.empty
+    monkeypatch.setattr(np, "empty", lambda *args, **kwargs: _filled(empty(*args, **kwargs)))
+    ijk = np.argwhere(np.ones((6, 5, 1))).astype(np.int32) + [2, 3, 1]
+    for size in (3.0, 4.0):
+        grid = VolumeGrid(ijk, np.diag([-3.0, 3, size, 1]), (9, 11, 3), None)  # nine slices fill a square of pictures
+        page = write_brain_view(tmp_path / "a.html", np.zeros(30), grid, "Weight").read_text(encoding="utf-8")
+        sprite = re.search(r'id="spriteImg-brain"[^>]*src="data:image/png;base64,([^"]+)"', unescape(page))[1]
+        pixels = imread(io.BytesIO(base64.b64decode(sprite)))[..., :3]
+        greys, counts = np.unique(np.rint(255 * pixels.reshape(-1, 3)), axis=0, return_counts=True)
+        assert greys.tolist() == [[220] * 3, [255] * 3] and 25 <= counts[0] <= 60
+
+
+def _filled(array):
+    """Memory that nobody has set, at its worst."""
+    if array.dtype.kind == "f":
+        array[...] = np.nan
+    return array
 
 
 @pytest.mark.skipif(not (shutil.which("chromium") and shutil.which("chromedriver")), reason="needs a browser")

@@ -71,7 +71,7 @@ def write_brain_view(
         By default slices of a volume and the surface of a surface; ``"surface"`` also takes a volume in an MNI152
         space, see :func:`affectome.plotting.plot_surface`.
     background : image with ``affine`` and ``get_fdata()``
-        Below slices; by default the MNI152 template in an MNI space, else none.
+        Below slices; by default the MNI152 template in an MNI space, else light grey where voxels were recorded.
     significant : bool array of shape (n_voxels,)
         Other voxels are not drawn on slices, and faded on the surface.
     threshold, limits, diverging
@@ -161,7 +161,7 @@ def _slices(
         raise InputError(f"a volume of {' × '.join(map(str, geometry.shape))} voxels is too large for a page",
                          remedy="resample the map to 2 mm, or draw it with plot_slices")  # fmt: skip
     standard = (geometry.space or "").startswith("MNI")
-    below: Any = background if background is not None else ("MNI152" if standard else False)
+    below: Any = background if background is not None else "MNI152" if standard else _recorded(geometry)
     filled = np.nan_to_num(shown)
     filled[np.abs(filled) < (threshold or 0)] = 0
     volume = Nifti1Image(geometry.volume(filled, fill=0), geometry.affine)
@@ -179,3 +179,18 @@ def _slices(
     if len(inner) > _LARGEST:
         raise InputError(f"the page would have {len(inner) / 1e6:.0f} MB", remedy="resample the map to 2 mm")
     return {"frame": inner, "width": int(view.width) + 40, "height": int(view.height) + 40}
+
+
+def _recorded(geometry: VolumeGrid) -> Any:
+    """Where voxels were recorded, as an image that the viewer shows light grey on white.
+
+    The viewer's own empty background is memory that nobody has set. This one is straight and isotropic, which the
+    viewer would make of it with black edges.
+    """
+    from nibabel import Nifti1Image
+    from nilearn.image import resample_img
+
+    grey = geometry.volume(np.full(len(geometry), 0.95), fill=1)
+    sides = np.linalg.norm(geometry.affine[:3, :3], axis=0)
+    return resample_img(Nifti1Image(grey, geometry.affine), target_affine=np.eye(3) * sides.min(),
+                        interpolation="nearest", fill_value=1.0)  # fmt: skip
