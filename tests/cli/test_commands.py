@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from affectome.cli._common import command
 from affectome.simulation import simulate_emotions, write_simulated_tables
 from affectome.triplets import TripletSet, read_triplets, write_triplets
 
@@ -262,3 +263,13 @@ def test_odd_last_text_feeds_a_fit(run, tmp_path):
     assert space.shape[0] == 12
     assert (space.to_numpy() >= 0).all()
     assert np.isfinite(space.to_numpy()).all()
+
+
+def test_ctrl_c_in_compiled_code_is_no_mistake_of_ours(capsys):
+    @command
+    def fitted():
+        raise SystemError("a function returned a result with an exception set") from KeyboardInterrupt()
+
+    with pytest.raises(SystemExit) as end:
+        fitted()
+    assert end.value.code == 130 and "Interrupted; files that were finished" in capsys.readouterr().err

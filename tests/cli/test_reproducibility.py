@@ -210,7 +210,8 @@ def test_an_interrupted_command_keeps_what_is_fitted_and_goes_on_from_there(run,
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
     _, err = process.communicate(timeout=60)
     done = sorted(out.glob("runs/seed_*.parquet"))
-    assert process.returncode == 130 and 2 <= len(done) < 40
+    assert process.returncode == 130, err
+    assert 2 <= len(done) < 40
     assert "Interrupted; files that were finished are kept" in err
     if jobs == 1:  # a worker that is only just starting may still speak up
         assert "Traceback" not in err

@@ -29,6 +29,7 @@ from affectome.cli import (
     _triplets,
     _triplets_export,
 )
+from affectome.cli._common import INTERRUPTED
 
 __all__ = ["app", "main"]
 
@@ -83,4 +84,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         app(args=None if arguments is None else list(arguments), prog_name="affectome")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except KeyboardInterrupt:  # before a command began, or as it ended
+        return INTERRUPTED
     return 0

@@ -74,11 +74,7 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
         try:
             return function(*args, **kwargs)
         except KeyboardInterrupt:
-            _complain(
-                "Interrupted; files that were finished are kept and the same command goes on from there; "
-                "a fit begins again."
-            )
-            code = INTERRUPTED
+            code = _interrupted()
         except InputError as error:
             _complain(f"Error: {error}")
             code = BAD_INPUT
@@ -91,14 +87,24 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
         except (typer.Exit, typer.Abort, BrokenPipeError):
             raise
         except Exception as error:  # whatever is left is our own mistake
-            _complain(
-                f"Error: affectome failed in a way that it should not ({type(error).__name__}: {error}). "
-                f"The details are in {_write_traceback()}; please report them."
-            )
-            code = BUG
+            if isinstance(error.__cause__, KeyboardInterrupt):  # Ctrl-C while a compiled function begins
+                code = _interrupted()
+            else:
+                _complain(
+                    f"Error: affectome failed in a way that it should not ({type(error).__name__}: {error}). "
+                    f"The details are in {_write_traceback()}; please report them."
+                )
+                code = BUG
         raise SystemExit(code)
 
     return run
+
+
+def _interrupted() -> int:
+    _complain(
+        "Interrupted; files that were finished are kept and the same command goes on from there; a fit begins again."
+    )
+    return INTERRUPTED
 
 
 @contextmanager
