@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from affectome.interpretation import CategoryScore, CategoryStructure
-from affectome.plotting._lettering import drawable, drawable_lines
+from affectome.plotting._lettering import drawable, drawable_lines, ink, shortened
 from affectome.plotting._style import COLUMN_WIDTH, PAGE_WIDTH, figure_of, house_style, new_axes, system_colours
 
 __all__ = ["plot_category_scores", "plot_category_structure", "plot_confusion", "plot_silhouettes"]
@@ -123,9 +123,10 @@ def plot_category_structure(
                 shuffled = structure.baseline["value"][chosen, method, "plain", k]
                 ax.plot([shuffled] * 2, ends, color="0.2", linewidth=0.9)
         ax.set_yticks(list(place.values()), labels=[_METHODS[method] for _, method in place])
+        room = 72 * 0.65 * figure_of(ax).get_figwidth()  # what the names of methods leave
         for space in spaces:
-            name = drawable((labels or {}).get(space, space))
             circular = " (circular labels)" if rows[space, chosen, methods[0], "plain", k]["circular"] else ""
+            name = shortened(drawable((labels or {}).get(space, space)), room - ink(circular, 7)[0], 7)
             ax.text(0.01, place[space, methods[0]] - 0.6, f"{name}{circular}", va="bottom", fontsize=7, weight="bold",
                     color=colours[space])  # fmt: skip
         ax.set_ylim(max(place.values()) + 0.7, -1.6)
