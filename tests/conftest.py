@@ -2,8 +2,10 @@
 
 import itertools
 import json
+import os
 import runpy
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -11,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from affectome.cli import main
+
+#: What asks for all cores gets one, for every core has a worker of tests already; tests of processes ask for two.
+os.environ["LOKY_MAX_CPU_COUNT"] = "1"
 
 
 @dataclass
@@ -118,11 +123,23 @@ def run(capsys):
     return call
 
 
-@pytest.fixture(scope="module")
-def quick_figures():
-    """Figures of studies as PNG alone, and maps as histograms: drawing brains takes most of the time, and has tests."""
+@pytest.fixture(scope="session")
+def drawing_quickly():
+    """A context in which figures take little time: drawing takes most of what a small study needs, and has tests."""
     quick = runpy.run_path(str(Path(__file__).with_name("quick_figures.py")))["QUICK"]
-    with pytest.MonkeyPatch.context() as patch:
-        for name, stand_in in quick.items():
-            patch.setattr(name, stand_in)
+
+    @contextmanager
+    def context():
+        with pytest.MonkeyPatch.context() as patch:
+            for name, stand_in in quick.items():
+                patch.setattr(name, stand_in)
+            yield
+
+    return context
+
+
+@pytest.fixture(scope="module")
+def quick_figures(drawing_quickly):
+    """Figures take little time in a file of tests."""
+    with drawing_quickly():
         yield

@@ -7,6 +7,8 @@ import pytest
 
 from affectome.study import run_study, study_status
 
+pytestmark = pytest.mark.usefixtures("quick_figures")
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "emotion_videos" / "study.toml"
 
 

@@ -76,10 +76,18 @@ def study_file(tmp_path):
     return simulated(tmp_path)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _figures(request):
+    """Quick, unless a file says that it is about figures as users get them."""
+    if not getattr(request.module, "FIGURES_AS_USERS_GET_THEM", False):
+        request.getfixturevalue("quick_figures")
+
+
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory, drawing_quickly):
     """The small study, run once."""
-    return run_study(simulated(tmp_path_factory.mktemp("finished")), n_jobs=1)
+    with drawing_quickly():
+        return run_study(simulated(tmp_path_factory.mktemp("finished")), n_jobs=1)
 
 
 @pytest.fixture
@@ -128,11 +136,11 @@ def in_a_process():
         "run_study(sys.argv[2], n_jobs=1)"
     )
 
-    def start(study, *, stops_in, mark, wait=False, quick=False):
+    def start(study, *, stops_in, mark, wait=False):
         given = {
             "STOPS_IN": f"{stops_in}={mark}",
             "STOPS": "wait" if wait else "",
-            "QUICK_FIGURES": QUICK_FIGURES if quick else "",
+            "QUICK_FIGURES": QUICK_FIGURES,
         }
         command = [sys.executable, "-c", code, str(BEFORE), str(study)]
         return subprocess.Popen(command, env={**os.environ, **given}, stderr=subprocess.PIPE, text=True)
@@ -145,9 +153,9 @@ def stops_in_workers(monkeypatch):
     """Let the first Dask worker that comes to a stage die in it, of those that start meanwhile."""
     dask = pytest.importorskip("dask", reason="the extra 'cluster' is not installed")
 
-    def set_up(stage, mark, *, quick):
+    def set_up(stage, mark):
         monkeypatch.setenv("STOPS_IN", f"{stage}={mark}")
-        monkeypatch.setenv("QUICK_FIGURES", QUICK_FIGURES if quick else "")
+        monkeypatch.setenv("QUICK_FIGURES", QUICK_FIGURES)
         return dask.config.set({"distributed.worker.preload": [str(BEFORE)]})
 
     return set_up

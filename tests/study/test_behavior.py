@@ -76,13 +76,8 @@ def write_study(folder, *, triplets="", embedding="", rest=""):
     return path
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _quick(quick_figures):
-    pass
-
-
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory, _quick):
+def whole(tmp_path_factory):
     """A study with everything that is asked of choices, run once."""
     folder = tmp_path_factory.mktemp("whole")
     world = simulate_emotions(40, 3, seed=0)

@@ -17,8 +17,6 @@ from affectome.study._brain_of_study import group_brain_stages, person_brain_sta
 from affectome.study._engine import StageRecord, run_stages
 from affectome.study._plan import Plan
 
-pytestmark = pytest.mark.usefixtures("quick_figures")
-
 
 def seen_twice(path):
     """Every run again, in a run whose number is odd where the first was even."""

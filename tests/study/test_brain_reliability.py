@@ -23,8 +23,6 @@ from affectome.neural.searchlight import parcel_neighbourhoods, sphere_neighbour
 from affectome.simulation import write_simulated_recordings
 from affectome.study import Brain, Searching, found_recordings, recording_sources, reliability_brain, search_brain
 
-pytestmark = pytest.mark.usefixtures("quick_figures")
-
 PEOPLE = ("sub-01", "sub-02", "sub-03")
 IDS = [f"clip{k:02d}" for k in range(24)]
 IJK = np.argwhere(np.ones((5, 5, 6))).astype(np.int32)

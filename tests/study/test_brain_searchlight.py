@@ -26,8 +26,6 @@ from affectome.study import (
     search_brain,
 )
 
-pytestmark = pytest.mark.usefixtures("quick_figures")
-
 #: What is planted: MST has the geometry of one space, PGi of the other, V1 of none.
 AREAS = {"MST": {"planted": 0.6}, "PGi": {"dimension": 0.6}, "V1": {}}
 SPACES = ("planted", "dimension")

@@ -64,11 +64,11 @@ def test_people_on_a_cluster_give_the_bytes_of_people_in_processes(world, tmp_pa
 CLUSTER = '[cluster]\nkind = "local"\nworkers = 4\n'
 
 
-def check_on_four_workers(study, here, stage, stops_in_workers, untimed, caplog, *, quick):
+def check_on_four_workers(study, here, stage, stops_in_workers, untimed, caplog):
     """A study on workers, of which one is killed in a stage, finds what it found here; who did it decides nothing."""
     (study.parent / "cluster.toml").write_text(CLUSTER, encoding="utf-8")
     mark, there = study.parent / "killed", study.parent / "there"
-    with stops_in_workers(stage, mark, quick=quick):
+    with stops_in_workers(stage, mark):
         found = run_study(study, there, cluster=study.parent / "cluster.toml")
     assert mark.exists() and "is gone; what it was doing is done by others" in caplog.text
     assert not found.failed
@@ -86,15 +86,14 @@ def test_a_study_on_four_workers_of_which_one_is_killed_is_the_study_here(
     study_file, first, stops_in_workers, untimed, caplog
 ):
     stage = "interpretation/human_category/correlations"
-    check_on_four_workers(study_file, first, stage, stops_in_workers, untimed, caplog, quick=False)
+    check_on_four_workers(study_file, first, stage, stops_in_workers, untimed, caplog)
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("quick_figures")
 @pytest.mark.parametrize("stage", ["embedding/third", "encode/sub-02/third", "rsa/searchlight/sub-03"])
 def test_three_systems_and_three_people_on_four_workers_are_those_here(
     stage, whole_study, stops_in_workers, untimed, caplog
 ):
     here = run_study(whole_study, n_jobs=1)
     assert not here.failed and set(here.summary["systems"]) == {"human_category", "human_dimension", "third"}
-    check_on_four_workers(whole_study, here, stage, stops_in_workers, untimed, caplog, quick=True)
+    check_on_four_workers(whole_study, here, stage, stops_in_workers, untimed, caplog)

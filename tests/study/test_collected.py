@@ -77,7 +77,7 @@ def servers():
 
 
 @pytest.fixture
-def project(tmp_path, servers, quick_figures):
+def project(tmp_path, servers):
     """A folder with a study; the judge file is written for a server."""
     ids = [f"v{k:02d}" for k in range(N)]
     captions = [servers.caption(k) for k in range(N)]

@@ -12,8 +12,6 @@ from affectome.study import read_study
 from affectome.study._figures import comparison_figures
 from affectome.study._plan import Plan
 
-pytestmark = pytest.mark.usefixtures("quick_figures")
-
 
 @pytest.fixture
 def scored(study_file, edit):

@@ -14,8 +14,6 @@ from affectome.spaces import read_space
 from affectome.study import read_study, run_study
 from affectome.triplets import read_triplets, sample_triplets, write_triplets
 
-pytestmark = pytest.mark.usefixtures("quick_figures")
-
 STUDY = """
 [study]
 name = "Gap"

@@ -40,7 +40,6 @@ def whole(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("quick_figures")
 @pytest.mark.parametrize(
     "stage",
     [
@@ -63,7 +62,7 @@ def test_a_study_that_is_killed_in_any_stage_goes_on_from_what_is_finished(
 ):
     if not whole:
         whole.update(untimed(run_study(whole_study, whole_study.parent / "never_killed", n_jobs=1).summary))
-    kept = killed_in(stage, whole_study, in_a_process, quick=True)
+    kept = killed_in(stage, whole_study, in_a_process)
     again = run_study(whole_study, n_jobs=1)
     assert not again.failed
     assert {record.name for record in again.records if record.reused} == kept

@@ -9,8 +9,6 @@ from affectome.cli import main
 from affectome.study import run_study
 from affectome.triplets import TripletSet, write_triplets
 
-pytestmark = pytest.mark.usefixtures("quick_figures")
-
 STRANGE = """
 [systems.strange]
 judge = { kind = "answers", path = "strange.parquet" }

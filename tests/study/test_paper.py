@@ -69,7 +69,7 @@ def test_both_models_are_asked_with_the_published_task(study_file, tmp_path, mon
     assert {"0001", "0002"} <= set(judge.captions if prompt == "paper-captions" else judge.videos)
 
 
-def test_a_model_is_found_again_in_its_answers_and_people_side_with_it(study_file, world, tmp_path, quick_figures):
+def test_a_model_is_found_again_in_its_answers_and_people_side_with_it(study_file, world, tmp_path):
     without = ("systems.human_category", "systems.human_dimension", "systems.human_both", "brain", "gap")
     quick = {"interpretation.analyses": ["components"], "interpretation.comparisons": ["rsa"], "embedding.seeds": 1}
     found = run_study(study_file, tmp_path / "results", overrides={**SMALL, **quick, **dict.fromkeys(without)})
@@ -99,7 +99,7 @@ def test_every_function_of_the_table_is_there():
 
 
 @pytest.fixture(scope="module")
-def whole(world, quick_figures, tmp_path_factory):
+def whole(world, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AFFECTOME_DATA", str(world.folder))
         yield run_study(EXAMPLE / "study.toml", tmp_path_factory.mktemp("results"), n_jobs=1, overrides=SMALL)

@@ -53,7 +53,6 @@ def test_the_outputs_are_where_the_docs_say(first):
         "behavior/human_category/accuracy.json",
         "interpretation/human_dimension/correlations.csv",
         "interpretation/human_category/figures/correlations.png",
-        "interpretation/human_category/figures/correlations.svg",
         "interpretation/together/rsa.csv",
         "figures/accuracy.svg",
         "interpretation/human_category/components.csv",
