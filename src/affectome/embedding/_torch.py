@@ -185,7 +185,7 @@ class TorchEngine:
         self._move(size)
         if self._device.type == "cuda" and size == self._batch and not last:
             graph = torch.cuda.CUDAGraph()
-            stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+            stream = torch.cuda.Stream(self._device)
             with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):  # lets other threads work
                 self._move(size)  # is noted down, not done
             self._graph = graph
