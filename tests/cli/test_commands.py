@@ -175,7 +175,7 @@ def test_a_usage_error_ends_with_code_2(run):
 
 
 def test_every_command_has_help_with_an_example(run):
-    commands = [
+    names = [
         "demo",
         "study run",
         "stimuli check",
@@ -184,10 +184,10 @@ def test_every_command_has_help_with_an_example(run):
         "embed fit",
         "behavior score",
     ]
-    for command in commands:
-        code, out, _ = run(*command.split(), "--help")
+    for name in names:
+        code, out, _ = run(*name.split(), "--help")
         assert code == 0
-        assert f"Example: affectome {command}" in " ".join(out.split())
+        assert f"Example: affectome {name}" in " ".join(out.split())
 
 
 @pytest.mark.usefixtures("quick_figures")
@@ -231,8 +231,8 @@ judge = { kind = "features", space = "category", metric = "dot" }
 [embedding]
 components = 3
 [interpretation]
-analyses = ["components"]
-comparisons = ["components"]
+analyses = []
+comparisons = []
 """
 
 

@@ -397,6 +397,7 @@ def test_number_of_threads_changes_no_bit(bits):
     assert bits(1) == bits(2) == bits(None)
 
 
+@pytest.mark.slow  # tests of determinism do the same for SPoSE
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_process_that_compiles_gives_the_bits_of_one_that_loads_the_cache(bits, tmp_path):
     loaded = hashlib.sha256(bits(2)[0]).hexdigest()

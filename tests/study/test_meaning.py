@@ -200,6 +200,15 @@ def test_without_ratings_what_needs_none_is_done(results, monkeypatch):
     assert "Components of The first" in page
 
 
+def test_an_empty_list_asks_for_nothing_and_none_for_all(results):
+    def names(**lists):
+        return {name.split("/")[1] for name in keys(results, lists)}
+
+    assert names() == {"first", "second", "together"}
+    assert names(analyses=[]) == {"together"} and names(comparisons=[]) == {"first", "second"}
+    assert not names(analyses=[], comparisons=[])
+
+
 def test_one_system_is_compared_with_nothing(results):
     alone = keys(results, {}, systems={"first": judging("category")})
     assert not [name for name in alone if "together" in name]

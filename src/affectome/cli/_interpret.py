@@ -252,8 +252,8 @@ def _metrics(texts: list[str], spaces: Mapping[str, Path]) -> dict[str, Any]:
     return found
 
 
-def _listed(only: str | None) -> tuple[str, ...]:
-    return () if only is None else tuple(part.strip() for part in only.split(",") if part.strip())
+def _listed(only: str | None) -> tuple[str, ...] | None:
+    return tuple(part.strip() for part in (only or "").split(",") if part.strip()) or None
 
 
 def _blurred(text: str) -> Any:

@@ -116,7 +116,7 @@ class Interpretation:
     excluded: tuple[str, ...] = ()
     judge: Path | None = None
     blur: Literal["all", "none"] | tuple[str, ...] = "all"
-    only: tuple[str, ...] = ()
+    only: Sequence[str] | None = None
     circular: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     reference: str | None = None
@@ -178,10 +178,11 @@ class Interpretation:
 
     def wanted(self, analyses: Collection[str]) -> list[str]:
         """The analyses that were asked for and that the ratings allow, in their order."""
-        unknown = [name for name in self.only if name not in analyses]
+        named = self.only or ()
+        unknown = [name for name in named if name not in analyses]
         if unknown:
             raise InputError(f"there is no analysis '{unknown[0]}' here", remedy=f"choose among {', '.join(analyses)}")
-        lost = [name for name in self.only if not self.does(name)]
+        lost = [name for name in named if not self.does(name)]
         if lost:
             needed = "two families of ratings" if self.ratings else "ratings"
             raise InputError(f"{lost[0]} needs {needed}", remedy="give --ratings, once for each table")
@@ -189,7 +190,7 @@ class Interpretation:
 
     def does(self, analysis: str) -> bool:
         """Whether an analysis was asked for, or all were, and there are ratings for it."""
-        if self.only and analysis not in self.only:
+        if self.only is not None and analysis not in self.only:
             return False
         if analysis == "types":
             return self.dimensions is not None

@@ -26,18 +26,18 @@ def meaning_stages(plan: Plan) -> list[Stage]:
     asked, table = replace(_asked(plan), excluded=_excluded(plan), videos=_clips(plan)), plan.study.interpretation
     stages: list[Stage] = []
     for name, path in asked.spaces.items():
-        alone = replace(asked, spaces={name: path}, reference=None, only=tuple(table.analyses))
+        alone = replace(asked, spaces={name: path}, reference=None, only=table.analyses)
         stages += space_stages(Reading(alone), name)
     if len(asked.spaces) > 1:
-        stages += together_stages(Reading(replace(asked, only=tuple(table.comparisons))))
+        stages += together_stages(Reading(replace(asked, only=table.comparisons)))
     return stages
 
 
 def check_meaning(plan: Plan) -> None:
     """Tell what could only go wrong once spaces are there: analyses without their ratings, a faulty judge file."""
     asked, table = _asked(plan), plan.study.interpretation
-    replace(asked, only=tuple(table.analyses)).wanted(SPACE_ANALYSES)
-    replace(asked, only=tuple(table.comparisons)).wanted(TOGETHER_ANALYSES)
+    replace(asked, only=table.analyses).wanted(SPACE_ANALYSES)
+    replace(asked, only=table.comparisons).wanted(TOGETHER_ANALYSES)
     if asked.judge is not None:
         asked.naming_judge(None)
 

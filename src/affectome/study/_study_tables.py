@@ -170,11 +170,11 @@ class Interpretation(Table):
     )
     dimensions: str | None = Field(default=None, description="Family of broad dimensions; by default the second.")
     terms: str | None = Field(default=None, description="Space of free-response terms, for names.")
-    analyses: list[SpaceAnalysis] = Field(
-        default_factory=list, description="Only these analyses of a space; by default all."
+    analyses: list[SpaceAnalysis] | None = Field(
+        default=None, description="Only these analyses of a space; by default all, and none where the list is empty."
     )
-    comparisons: list[SpaceComparison] = Field(
-        default_factory=list, description="Only these between spaces; by default all."
+    comparisons: list[SpaceComparison] | None = Field(
+        default=None, description="Only these between spaces; by default all, and none where the list is empty."
     )
     reference: str | None = Field(default=None, description="System that the others are held against; the first.")
     judge: str | None = Field(default=None, description="A judge.toml of a chat model that is asked for names too.")
