@@ -285,9 +285,17 @@ def test_vice_says_how_sure_it_is(tmp_path):
         run(path)
 
 
-def test_too_many_stimuli_for_the_validation_are_named(tmp_path):
-    found, _, plan = run(write_study(tmp_path, triplets="validation = 41"))
-    assert str(plan.failed["questions"]).startswith("[triplets] validation: a subset of 41 out of 40 stimuli")
+@pytest.mark.parametrize(
+    ("triplets", "said"),
+    [
+        ("validation = 41", "[triplets] validation: a subset of 41 out of 40 stimuli"),
+        ("repeated = 9_880\nrepeats = 2", "[triplets] repeated: only "),
+        ('design = "balanced"\nvalidation = 39', "[triplets] train: only "),
+    ],
+)
+def test_more_questions_than_the_stimuli_make_are_told_with_their_key(tmp_path, triplets, said):
+    found, _, plan = run(write_study(tmp_path, triplets=triplets))
+    assert str(plan.failed["questions"]).startswith(said)
     assert list(found) == ["stimuli"]
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,32 +55,38 @@ def _drawn(plan: Plan, ids: tuple[str, ...], seeds: Mapping[str, int]) -> dict[s
     design = plan.study.triplets
     drawn: dict[str, TripletSet] = {}
     if design.validation:
-        drawn["validation"] = _all_of_some(ids, design.validation, seeds["validation"])
+        with _asked_by("validation"):
+            drawn["validation"] = sample_triplets(
+                ids, design="exhaustive", subset=design.validation, seed=seeds["validation"]
+            )
     held = drawn.get("validation")
-    if design.design == "balanced":
-        drawn["train"] = _balanced_beside(ids, design.train, seeds["train"], held)
-    else:
-        drawn["train"] = sample_triplets(ids, design.train, seed=seeds["train"], exclude=held)
-    taken = _together(drawn)
-    drawn["test"] = sample_triplets(ids, design.test, seed=seeds["test"], exclude=taken)
+    with _asked_by("train"):
+        if design.design == "balanced":
+            drawn["train"] = _balanced_beside(ids, design.train, seeds["train"], held)
+        else:
+            drawn["train"] = sample_triplets(ids, design.train, seed=seeds["train"], exclude=held)
+    with _asked_by("test"):
+        drawn["test"] = sample_triplets(ids, design.test, seed=seeds["test"], exclude=_together(drawn))
     if design.repeated:
-        drawn["repeats"] = sample_triplets(
-            ids,
-            design.repeated,
-            design="repeated",
-            repeats=design.repeats,
-            seed=seeds["repeats"],
-            exclude=_together(drawn),
-        )
+        with _asked_by("repeated"):
+            drawn["repeats"] = sample_triplets(
+                ids,
+                design.repeated,
+                design="repeated",
+                repeats=design.repeats,
+                seed=seeds["repeats"],
+                exclude=_together(drawn),
+            )
     return drawn
 
 
-def _all_of_some(ids: tuple[str, ...], n: int, seed: int) -> TripletSet:
-    """All triplets of some stimuli."""
+@contextmanager
+def _asked_by(key: str) -> Iterator[None]:
+    """Name the key of the study file in a fault."""
     try:
-        return sample_triplets(ids, design="exhaustive", subset=n, seed=seed)
+        yield
     except InputError as error:
-        error.where = "[triplets] validation"
+        error.where = f"[triplets] {key}"
         raise
 
 
