@@ -53,7 +53,7 @@ captions = 40
 
 
 @pytest.fixture(scope="session")
-def hostile_study(tmp_path_factory):
+def hostile_study(tmp_path_factory, drawing_quickly):
     """Results folder of a study full of hostile text."""
     folder = tmp_path_factory.mktemp("hostile <i> & folder")
     world = simulate_emotions(40, 5, seed=0)
@@ -67,7 +67,8 @@ def hostile_study(tmp_path_factory):
                 table.loc[row, ["caption_1", "caption_2", "caption_3"]] = text
         table.to_csv(folder / f"{name}.csv", index=False)
     (folder / "study.toml").write_text(STUDY, encoding="utf-8")
-    return run_study(folder / "study.toml").results
+    with drawing_quickly("affectome.plotting.save_figure"):
+        return run_study(folder / "study.toml").results
 
 
 @pytest.fixture(scope="session")

@@ -54,7 +54,7 @@ def test_the_file_asks_what_the_paper_asks(study_file):
     design = study.triplets
     assert (design.validation, design.repeated * design.repeats) == (66, 10_000)
     assert (study.embedding.components, study.embedding.seeds) == (30, 10)
-    assert (study.interpretation.analyses, study.interpretation.comparisons) == ([], [])  # all of them
+    assert (study.interpretation.analyses, study.interpretation.comparisons) == (None, None)  # all of them
     assert (study.brain.regions, study.brain.folds, study.brain.searchlight.statistic) == ("paper", 6, "spearman")
     assert study.brain.reference == study.gap.reference == "mllm"
 
