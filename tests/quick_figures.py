@@ -1,28 +1,32 @@
 """Figures of studies that take little time, for fixtures, and for the processes that tests start.
 
-Nothing is laid out, studies have PNG alone, maps are histograms, pages of brains say what they would show, and t-SNE
-stands in for UMAP, which compiles for ten seconds in every process.
+Figures are made and not drawn: their files are blank. Studies write PNG alone, maps and pages of brains are left out,
+and t-SNE stands in for UMAP, which compiles for ten seconds in every process.
 """
 
 from pathlib import Path
 
+from matplotlib.figure import Figure
+from PIL import Image
+
 from affectome.interpretation import project_tsne
-from affectome.plotting import house_style, plot_voxel_values
 
 
 def save(figure, folder, name, formats=("png", "svg")):
-    figure.set_layout_engine("none")
     Path(folder).mkdir(parents=True, exist_ok=True)
     paths = [Path(folder) / f"{name}.{suffix}" for suffix in formats]
-    with house_style():
-        for path in paths:
-            figure.savefig(path, dpi=50)
+    width, height = (int(100 * inches) for inches in figure.get_size_inches())
+    for path in paths:
+        if path.suffix == ".png":
+            Image.new("L", (width, height)).save(path)
+        else:
+            path.write_text(f"{name}, {width} x {height}", encoding="utf-8")
     return paths
 
 
 def of_values(values, geometry, label, *, significant, title, diverging):
     assert len(values) == len(geometry)
-    return plot_voxel_values(values, label, significant=significant, title=title)
+    return Figure()
 
 
 def of_difference(result, geometry, *, on, title, labels=None, significant=None):

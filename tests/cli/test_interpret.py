@@ -9,6 +9,8 @@ import pytest
 from affectome import simulate_emotions, write_space
 from affectome.stimuli import write_stimuli
 
+pytestmark = pytest.mark.usefixtures("quick_figures")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

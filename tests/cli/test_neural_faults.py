@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 
 from affectome import write_space
-from affectome.plotting import plot_voxel_values
 from affectome.simulation import simulate_subjects, write_simulated_recordings
 
 IDS = [f"clip{k:02d}" for k in range(48)]
+
+pytestmark = pytest.mark.usefixtures("quick_figures")
 
 
 @pytest.fixture(scope="module")
@@ -30,17 +31,6 @@ def lab(tmp_path_factory):
     (folder / "twice.csv").write_text("label,id\nclip00,clip00\nclip00,clip01\n")
     (folder / "broken.toml").write_text("[groups\n")
     return folder
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    """Pictures have tests of their own."""
-
-    def sorted_values(values, geometry, label, *, significant, title, diverging):
-        return plot_voxel_values(values, label, significant=significant, title=title)
-
-    monkeypatch.setattr("affectome.study._written.FORMATS", ("png",))
-    monkeypatch.setattr("affectome.plotting.plot_glass_brain", sorted_values)
 
 
 def encode(run, lab, *more, out="out", space="spaces/one.parquet", fmri="fmri/sub-01.h5"):
@@ -89,7 +79,7 @@ def test_where_nothing_can_be_done_the_reason_is_an_input_error(run, lab, tmp_pa
     assert not (tmp_path / "sub-01/one/encoding.npz").exists()  # no time was spent on what cannot be tested
 
 
-def test_a_file_that_was_cut_short_leaves_the_others_their_results(run, lab, tmp_path, quick):
+def test_a_file_that_was_cut_short_leaves_the_others_their_results(run, lab, tmp_path):
     fmri = tmp_path / "fmri"
     shutil.copytree(lab / "fmri", fmri)
     (fmri / "sub-02.h5").write_bytes((lab / "fmri/sub-02.h5").read_bytes()[:9000])
@@ -116,7 +106,7 @@ def test_a_broken_file_alone_is_refused(run, lab, tmp_path):
     assert err.startswith(f"Error: {tmp_path / 'sub-02.h5'}: ")
 
 
-def test_several_people_need_no_second_space(run, lab, tmp_path, quick):
+def test_several_people_need_no_second_space(run, lab, tmp_path):
     code, out, _ = encode(run, lab, "--json", fmri="fmri", out=tmp_path)
     assert code == 0
     found = json.loads(out.splitlines()[-1])["found"]["group"]
@@ -124,7 +114,7 @@ def test_several_people_need_no_second_space(run, lab, tmp_path, quick):
     assert {row["region"] for row in found["regions"]} == set(pd.read_csv(tmp_path / "sub-01/one/regions.csv").region)
 
 
-def test_warnings_are_said_once_for_all_people_and_spaces(run, lab, tmp_path, quick):
+def test_warnings_are_said_once_for_all_people_and_spaces(run, lab, tmp_path):
     (tmp_path / "regions.toml").write_text('[groups]\nmotion = ["MST", "FST"]\nearly = ["V1"]\n')
     options = ("--regions", tmp_path / "regions.toml", "--alphas", "10:100:3")
     code, _, err = encode(run, lab, *options, space="spaces", fmri="fmri", out=tmp_path / "out")
