@@ -16,6 +16,8 @@ from affectome.cli import main
 
 #: What asks for all cores gets one, for every core has a worker of tests already; tests of processes ask for two.
 os.environ["LOKY_MAX_CPU_COUNT"] = "1"
+#: Where Python is told to write no bytecode, each process that tests start would compile the package for itself.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @dataclass
