@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 
 from affectome.cli._common import command
 from affectome.simulation import simulate_emotions, write_simulated_tables
+from affectome.study import run_study
 from affectome.triplets import TripletSet, read_triplets, write_triplets
 
 
@@ -191,7 +193,10 @@ def test_every_command_has_help_with_an_example(run):
 
 
 @pytest.mark.usefixtures("quick_figures")
-def test_demo_recovers_what_was_planted_and_its_log_file_keeps_what_quiet_hides(run, tmp_path):
+def test_demo_recovers_what_was_planted_and_its_log_file_keeps_what_quiet_hides(run, tmp_path, monkeypatch):
+    # The demo with every analysis is a slow test, of its report.
+    few = {"interpretation.analyses": ["components", "correlations"], "interpretation.comparisons": ["rsa"]}
+    monkeypatch.setattr("affectome.study.run_study", partial(run_study, overrides=few))
     log = tmp_path / "logs" / "run.log"
     code, out, _ = run("demo", "--out", tmp_path / "demo", "--quiet", "--json", "--log-file", log)
     assert code == 0
