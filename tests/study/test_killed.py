@@ -60,13 +60,16 @@ def whole(tmp_path_factory):
 def test_a_study_that_is_killed_in_any_stage_goes_on_from_what_is_finished(
     stage, whole_study, in_a_process, untimed, whole
 ):
+    def told(found):  # wherever it was
+        return json.loads(json.dumps(untimed(found.summary)).replace(str(whole_study.parent), ""))
+
     if not whole:
-        whole.update(untimed(run_study(whole_study, whole_study.parent / "never_killed", n_jobs=1).summary))
+        whole.update(told(run_study(whole_study, whole_study.parent / "never_killed", n_jobs=1)))
     kept = killed_in(stage, whole_study, in_a_process)
     again = run_study(whole_study, n_jobs=1)
     assert not again.failed
     assert {record.name for record in again.records if record.reused} == kept
-    assert untimed(again.summary) == whole
+    assert told(again) == whole
 
 
 def test_a_study_that_is_killed_in_its_report_has_only_that_to_do(study_file, finished, in_a_process, untimed):
