@@ -60,7 +60,7 @@ components_needed = false
 [interpretation]
 ratings = ["category", "dimension"]
 analyses = ["components", "types"]
-comparisons = []
+comparisons = ["types"]
 permutations = 20
 """
 
@@ -79,7 +79,7 @@ def test_a_second_run_does_nothing_and_a_changed_value_only_what_depends_on_it(d
         return {state.name for state in states if state.state != "done"}
 
     systems = ("human_category", "human_dimension")
-    types = {f"interpretation/{name}/types" for name in systems}
+    types = {f"interpretation/{name}/types" for name in (*systems, "together")}
     assert undone("interpretation.tau", 0.25) == {*types, "report"}
     scores = {f"accuracy/{name}" for name in systems}
     assert undone("behavior.bootstrap", 500) == {*scores, "agreement", "figures", "report"}

@@ -2,7 +2,7 @@
 
 Where the environment has ``STOPS_IN``, a stage and a file, the first process that is about to give the first file of
 that stage its name touches the file, and is killed; where ``STOPS`` is ``wait``, it waits until the file is gone.
-Where it has ``QUICK_FIGURES``, figures are those of that file (Dask runs this one from a place of its own).
+Figures are those of the file ``QUICK_FIGURES`` (Dask runs this one from a place of its own).
 """
 
 import os
@@ -37,9 +37,7 @@ def noted_and_stopped(stage, results):
         yield
 
 
-if os.environ.get("QUICK_FIGURES"):
-    quick = runpy.run_path(os.environ["QUICK_FIGURES"])["QUICK"]
-    for name, stand_in in quick.items():
-        module, _, attribute = name.rpartition(".")
-        setattr(import_module(module), attribute, stand_in)
+for name, stand_in in runpy.run_path(os.environ["QUICK_FIGURES"])["QUICK"].items():
+    module, _, attribute = name.rpartition(".")
+    setattr(import_module(module), attribute, stand_in)
 affectome.study._engine._noted = noted_and_stopped

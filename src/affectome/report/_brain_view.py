@@ -188,9 +188,10 @@ def _recorded(geometry: VolumeGrid) -> Any:
     viewer would make of it with black edges.
     """
     from nibabel import Nifti1Image
+    from nibabel.affines import voxel_sizes
     from nilearn.image import resample_img
 
     grey = geometry.volume(np.full(len(geometry), 0.95), fill=1)
-    sides = np.linalg.norm(geometry.affine[:3, :3], axis=0)
-    return resample_img(Nifti1Image(grey, geometry.affine), target_affine=np.eye(3) * sides.min(),
-                        interpolation="nearest", fill_value=1.0)  # fmt: skip
+    straight = np.eye(3) * voxel_sizes(geometry.affine).min()
+    return resample_img(Nifti1Image(grey, geometry.affine), target_affine=straight, interpolation="nearest",
+                        fill_value=1.0)  # fmt: skip

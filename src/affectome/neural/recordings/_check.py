@@ -261,7 +261,9 @@ def _geometry_in_words(recording: Recording) -> str:
         return "not given"
     space = f"space {grid.space}" if grid.space else "the person's own space"
     if isinstance(grid, VolumeGrid):
-        sizes = " × ".join(f"{size:.3g}" for size in np.linalg.norm(grid.affine[:3, :3], axis=0))
+        from nibabel.affines import voxel_sizes
+
+        sizes = " × ".join(f"{size:.3g}" for size in voxel_sizes(grid.affine))
         return f"a volume of {' × '.join(map(str, grid.shape))} voxels of {sizes} mm, {space}"
     left, right = int((~grid.right).sum()), int(grid.right.sum())
     return f"a surface, {left} of {grid.mesh_sizes[0]} vertices left, {right} of {grid.mesh_sizes[1]} right, {space}"
