@@ -123,8 +123,9 @@ def edit(study_file):
     return change
 
 
-#: What processes of a test load first.
+#: What processes of a test load first, and what the process of the tests itself must not: it changes the package.
 BEFORE = Path(__file__).with_name("in_processes.py")
+collect_ignore = [BEFORE.name]
 QUICK_FIGURES = str(Path(__file__).parents[1] / "quick_figures.py")
 
 
