@@ -244,7 +244,8 @@ def test_each_pixel_shows_the_nearest_face_that_looks_at_the_reader():
     places, faces, _ = load_mesh("pial", False)
     found = picture(places, faces, "lateral", right=False)
     seen = np.stack([-places[:, 1], places[:, 2], -places[:, 0]], 1)  # the left side, from the left
-    low = seen[:, :2].min(0) - 0.55
+    low, high = seen[:, :2].min(0) - 0.55, seen[:, :2].max(0) + 0.55
+    assert found.shape[::-1] == tuple(np.ceil((high - low) / 0.55))
     rng, agreed = np.random.default_rng(0), []
     a, b, c = (seen[faces[:, k]] for k in range(3))
     turn = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])

@@ -74,7 +74,7 @@ def picture(coordinates: NDArray[np.float32], faces: NDArray[np.int32], view: st
     shown = shown[np.argsort(corners[shown, :, 2].mean(1), kind="stable")]
     low, high = placed[:, :2].min(0) - _PIXEL, placed[:, :2].max(0) + _PIXEL
     pixels = np.ceil((high - low) / _PIXEL).astype(int)
-    figure = Figure(figsize=tuple(pixels / 100), dpi=100)
+    figure = Figure(figsize=tuple(np.nextafter(pixels / 100, np.inf)), dpi=100)  # matplotlib may round pixels down
     canvas: Any = FigureCanvasAgg(figure)  # untyped
     ax = figure.add_axes((0, 0, 1, 1), xlim=(low[0], low[0] + pixels[0] * _PIXEL),
                          ylim=(low[1], low[1] + pixels[1] * _PIXEL))  # fmt: skip
