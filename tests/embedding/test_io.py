@@ -303,6 +303,15 @@ def test_what_is_written_comes_back_bit_for_bit(tmp_path_factory, suffix, data, 
     assert read.names == (tuple(space.columns) if suffix == ".npz" else read.names)
 
 
+@pytest.mark.parametrize("suffix", [".txt", ".npy", ".npz"])
+def test_the_largest_number_of_a_weight_comes_back(tmp_path, suffix):
+    largest = np.finfo(np.float32).max  # whose shortest digits are larger than it is
+    space = pd.DataFrame(np.array([[largest, -largest]], np.float32), index=["a"], columns=["x", "y"])
+    write_weights(tmp_path / f"w{suffix}", space)
+    read = read_weights(tmp_path / f"w{suffix}", ids=None if suffix == ".npz" else ["a"], rows="stimuli")
+    np.testing.assert_array_equal(read.values, space)
+
+
 def test_an_archive_is_what_vice_programs_expect_and_keeps_ids_and_deviations(tmp_path, loc, scale):
     write_weights(tmp_path / "w.npz", space_of(loc), space_of(scale))
     with np.load(tmp_path / "w.npz", allow_pickle=False) as archive:

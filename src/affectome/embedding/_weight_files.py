@@ -111,7 +111,8 @@ def _numbers(array: NDArray[Any], source: Path, what: str = "the weights") -> ND
     if array.size == 0:
         raise InputError("holds no weights", source=source, remedy="give at least one stimulus and one component")
     values = array.astype(np.float64)
-    wrong = np.argwhere(~np.isfinite(values) | (np.abs(values) > np.finfo(np.float32).max))
+    with np.errstate(over="ignore"):
+        wrong = np.argwhere(~np.isfinite(values.astype(np.float32)))  # the largest float32 is larger in its own digits
     if len(wrong):
         row, column = (int(k) for k in wrong[0])
         raise InputError(

@@ -124,12 +124,12 @@ def silhouette(
     data = labelled_points(space, labels, most_common=most_common, exclude=exclude)
     x = data.points[data.order]
     distance = cdist(x, x)
-    values, influence = _silhouettes(distance, data)
-    observed = data.class_means(values)
     for_null, for_boot = (int(state) for state in np.random.SeedSequence(seed).generate_state(2))
-    with threadpool_limits(1, user_api="blas"):  # its threads would round the float32 sums in their own way
+    with threadpool_limits(1, user_api="blas"):  # its threads would round the sums in their own way
+        values, influence = _silhouettes(distance, data)
         null = _null(distance, data, n_permutations, np.random.default_rng(for_null), progress)  # (B, n_classes)
         plain_error, class_error, balanced_error = _bootstrap_errors(distance, data, n_boot, for_boot)
+    observed = data.class_means(values)
     classes = _class_table(observed, influence, class_error, null, data, level)
     overall = _overall(values, observed, influence, np.array([plain_error, balanced_error]), null, data, level)
     ids = pd.Index(np.array(data.ids, dtype=object)[data.order], name="id")

@@ -95,7 +95,7 @@ def test_a_table_is_taken_by_its_ids_and_its_diagonal_counts_for_nothing():
     rng = np.random.default_rng(3)
     table = squareform(rng.random(10))
     ids = list("abcde")
-    frame = pd.DataFrame(table, index=ids, columns=ids)
+    frame = pd.DataFrame(table.copy(), index=ids, columns=ids)
     frame.iloc[2, 2] = np.nan
     shuffled = frame.loc[list("cabed"), list("edbac")]
     made = dense_geometry(shuffled, name="judged", kind="dissimilarity", ids=list("badc"))

@@ -588,6 +588,8 @@ def test_an_outlying_pattern_does_not_bend_the_null_of_ranked_distances():
 @pytest.mark.parametrize("backend", ["numpy", "torch"])
 @pytest.mark.parametrize("unit", [2.0**-60, 2.0**30])
 def test_units_of_responses_move_no_score(unit, backend):
+    if backend == "torch":
+        pytest.importorskip("torch", reason="the extra 'gpu' is not installed")
     rng = np.random.default_rng(0)
     space = rng.normal(size=(40, 3))
     responses = (space @ rng.normal(size=(3, 12)) + 2 * rng.normal(size=(40, 12))).astype(np.float32)

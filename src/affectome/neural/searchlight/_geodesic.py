@@ -153,10 +153,10 @@ def _reached(sheet: Sheet, wanted: Ints, radius: float) -> Iterator[tuple[Ints, 
         middle = sheet.coordinates[vertices].mean(axis=0)
         spread = np.linalg.norm(sheet.coordinates[vertices] - middle, axis=1).max()
         # No path of this length leaves the ball of this radius around its start, so that the rest can be left away.
-        near = np.sort(np.asarray(places.query_ball_point(middle, spread + limit + 1e-6), np.int64))
+        near = np.sort(np.asarray(places.query_ball_point(middle, spread + limit + 1e-6), np.int32))
         own = np.searchsorted(near, vertices)
         lengths = dijkstra(edges[near][:, near], directed=False, indices=own, limit=limit)
-        yield vertices, near.astype(np.int32), lengths <= limit
+        yield vertices, near, lengths <= limit
 
 
 def _edges(sheet: Sheet) -> Any:
@@ -165,7 +165,7 @@ def _edges(sheet: Sheet) -> Any:
 
     n = len(sheet.coordinates)
     pairs = np.sort(np.concatenate([sheet.faces[:, [0, 1]], sheet.faces[:, [1, 2]], sheet.faces[:, [0, 2]]]), axis=1)
-    pairs = np.unique(pairs, axis=0)
+    pairs = np.unique(pairs, axis=0).astype(np.int32)  # what graphs of scipy are numbered with
     lengths = np.linalg.norm(sheet.coordinates[pairs[:, 0]] - sheet.coordinates[pairs[:, 1]], axis=1)
     both = np.concatenate([pairs, pairs[:, ::-1]])
     return csr_array((np.tile(lengths, 2), (both[:, 0], both[:, 1])), shape=(n, n))
