@@ -167,7 +167,7 @@ def _needed(accuracy: Floats, draws: Floats, share: float, baseline: str, level:
 def _smallest(accuracy: Floats, share: float, base: float) -> Floats:
     """The smallest k whose accuracy reaches the share, for each row; NaN where the last is not above the base."""
     above, full = accuracy - base, accuracy[:, -1:] - base
-    k: Floats = (above >= share * full - _CLOSE).argmax(axis=1) + 1.0
+    k: Floats = (above >= share * full - _CLOSE).argmax(axis=1).astype(np.float64) + 1
     return np.where(full[:, 0] > _CLOSE, k, np.nan)
 
 

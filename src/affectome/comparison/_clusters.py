@@ -309,13 +309,12 @@ def match_p(
     n, m = congruence.shape
     sides = (0, 1) if n == m else (0, 0) if n < m else (1, 1)
     unrelated, directions = (
-        np.max(
+        np.stack(
             [
                 permutation_p(matched, matched_congruences(part, side)[:, places[side]])
                 for part, side in zip(draws, sides, strict=True)
-            ],
-            axis=0,
-        )
+            ]
+        ).max(axis=0)
         for draws in (permuted, turned)
     )
     return *places, unrelated, directions

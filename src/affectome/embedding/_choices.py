@@ -46,8 +46,8 @@ def choice_probabilities(weights: ArrayLike, triplets: ArrayLike, *, n_jobs: int
     [[0.21199999749660492, 0.21199999749660492, 0.5759999752044678]]
     """
     logit = slot_similarities(weights, triplets, n_jobs=n_jobs)
-    weight = np.exp(logit - logit.max(axis=1, keepdims=True))
-    probabilities: NDArray[np.float32] = weight / weight.sum(axis=1, keepdims=True)
+    probabilities: NDArray[np.float32] = np.exp(logit - logit.max(axis=1, keepdims=True))
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
     return probabilities
 
 

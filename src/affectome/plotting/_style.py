@@ -86,7 +86,8 @@ def legible_colour(colour: str) -> str:
         linear = np.where(part <= 0.04045, part / 12.92, ((part + 0.055) / 1.055) ** 2.4)
         if 1.05 / (linear @ [0.2126, 0.7152, 0.0722] + 0.05) >= 4.5:
             break
-    return to_hex(part)
+    red, green, blue = part.tolist()
+    return to_hex((red, green, blue))
 
 
 @contextmanager

@@ -142,7 +142,7 @@ def average_maps(
         given = _stacked(significant, recordings, columns, "significant")
         if given.dtype != np.bool_:
             raise InputError("what is significant is no mask", source="significant", remedy="give one bool per voxel")
-        counts = given.sum(axis=0)
+        counts = np.count_nonzero(given, axis=0)
     return GroupMap(geometry, subjects, mean.astype(np.float32), sd.astype(np.float32), n_defined, counts)
 
 

@@ -379,7 +379,7 @@ class PearsonScorer:
         mean = total / counted
         about = rows - mean * ready.degree
         product = product - (ready.shift if shift is None else shift) * total - mean * self._remainders
-        return CentreSums(constant + mean, square - mean * total, about @ about, product, directionless)
+        return CentreSums(constant + mean, square - mean * total, float(about @ about), product, directionless)
 
     def _stimuli(self, mean: float, sums: StimulusSums, shift: Floats) -> StimulusSums:
         """The same for every stimulus, in the order of the patterns; `mean` of g as summed."""
