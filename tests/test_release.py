@@ -130,10 +130,10 @@ def test_every_release_in_the_changelog_has_its_date_or_is_unreleased():
     assert heads and all(re.fullmatch(r"\d+\.\d+\.\d+ \((unreleased|\d{4}-\d\d-\d\d)\)", head) for head in heads)
 
 
-def test_the_pythons_that_are_declared_begin_with_the_one_that_is_type_checked():
+def test_the_pythons_that_are_declared_begin_with_the_lowest_and_each_is_type_checked():
     lowest = PROJECT["project"]["requires-python"].removeprefix(">=")
     declared = [line.rsplit(" ", 1)[1] for line in PROJECT["project"]["classifiers"] if ":: 3." in line]
-    assert declared[0] == lowest == PROJECT["tool"]["mypy"]["python_version"]
+    assert declared[0] == lowest and "python_version" not in PROJECT["tool"]["mypy"]  # that which runs it
     assert [version.split(".")[0] for version in declared] == ["3"] * len(declared)
 
 

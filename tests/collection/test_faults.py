@@ -150,7 +150,7 @@ def test_an_unusable_reply_is_asked_again_with_a_clarifying_turn(torment):
 
 @pytest.mark.parametrize(
     ("latency_s", "late_s"),
-    [(0.0, 0.0), (0.0, 0.005), (0.01, 0.0), (0.01, 0.02)],
+    [(0.0, 0.002), (0.0, 0.005), (0.01, 0.0), (0.01, 0.02)],
     ids=["busy", "idle", "before", "far"],
 )
 @pytest.mark.parametrize("ids", [True, False], ids=["ids", "no ids"])

@@ -12,7 +12,7 @@ def haxby(data):
 
 
 def test_the_haxby_slice_goes_through_bdpy_unchanged(haxby, tmp_path):
-    bdpy = pytest.importorskip("bdpy")
+    bdpy = pytest.importorskip("bdpy", reason="bdpy is not installed: it needs a Python below 3.12")
     again, there = read_bdpy(write_bdpy(tmp_path / "haxby.h5", haxby)), bdpy.BData(str(tmp_path / "haxby.h5"))
     for responses in (again.responses, there.select("VoxelData")):
         np.testing.assert_array_equal(responses, haxby.responses)

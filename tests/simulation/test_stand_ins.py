@@ -2,7 +2,6 @@
 
 import json
 
-import bdpy
 import numpy as np
 import pandas as pd
 import pytest
@@ -37,6 +36,7 @@ def test_the_loaders_of_the_real_files_read_them(made):
 
 
 def test_recordings_have_the_keys_of_the_release_and_every_region_of_the_paper(made):
+    bdpy = pytest.importorskip("bdpy", reason="bdpy is not installed: it needs a Python below 3.12")
     path = made.folder / "horikawa_2020/fmri/fmri_Subject2.h5"
     read = bdpy.BData(str(path))
     keys = {"VoxelData", "Run", "Session", "Block", "Label", "stimulus_name", "WholeBrain",

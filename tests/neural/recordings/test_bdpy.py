@@ -19,7 +19,7 @@ N_TRIALS, N_VOXELS = 10, 24
 
 @pytest.fixture(scope="module")
 def bdpy():
-    return pytest.importorskip("bdpy")
+    return pytest.importorskip("bdpy", reason="bdpy is not installed: it needs a Python below 3.12")
 
 
 def write_with_bdpy(bdpy, path, *, seed=0, places=True, n_trials=N_TRIALS):
