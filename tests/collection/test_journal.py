@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -174,7 +175,8 @@ def test_a_start_that_was_cut_off_is_started_again(path, questions, judge_facts)
     with Journal.resume(path, questions, judge_facts) as journal:
         assert len(journal.questions()) == 200
     blank = path.with_name("blank.sqlite")
-    sqlite3.connect(blank).execute("PRAGMA journal_mode=wal")
+    with closing(sqlite3.connect(blank)) as connection:
+        connection.execute("PRAGMA journal_mode=wal")
     with Journal.resume(blank, questions, judge_facts) as journal:
         assert len(journal.questions()) == 200
 
@@ -185,7 +187,7 @@ def test_files_that_are_no_journal_are_refused(tmp_path, questions, judge_facts)
     text = tmp_path / "text.sqlite"
     text.write_text("a,b,c\n" * 1000)
     foreign = tmp_path / "foreign.sqlite"
-    with sqlite3.connect(foreign) as connection:
+    with closing(sqlite3.connect(foreign)) as connection:
         connection.execute("CREATE TABLE notes (text)")
     for file in (text, foreign):
         with pytest.raises(InputError, match="is no affectome journal"):

@@ -3,6 +3,7 @@
 import signal
 import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 
@@ -88,9 +89,8 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(study, content):
 def test_the_database_of_another_program_is_refused_and_left_alone(study):
     project = study(50)
     project.judge("http://127.0.0.1:1/v1")
-    with sqlite3.connect(project.journal) as other:
+    with closing(sqlite3.connect(project.journal)) as other:
         other.execute("CREATE TABLE recipes (name TEXT)")
-    other.close()
     before = project.journal.read_bytes()
     code, _, err = project.run()
     assert code == 2

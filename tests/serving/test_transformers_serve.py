@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sqlite3
+from contextlib import closing
 
 import numpy as np
 import pandas as pd
@@ -84,7 +85,7 @@ def test_a_stimulus_table_becomes_an_embedding(
     asked, answered = read_triplets(tmp_path / "questions.parquet"), read_triplets(tmp_path / "llm.parquet")
     np.testing.assert_array_equal(answered.triplets, asked.triplets)
     np.testing.assert_array_equal(answered.choice, expected(asked.triplets))
-    with sqlite3.connect(tmp_path / "llm.sqlite") as journal:
+    with closing(sqlite3.connect(tmp_path / "llm.sqlite")) as journal:
         rows = journal.execute("SELECT text, choice, completion_tokens, attempts FROM answers").fetchall()
         assert journal.execute("SELECT model FROM origins").fetchone()[0].startswith(str(listening_llama))
     assert len(rows) == N_QUESTIONS
@@ -113,7 +114,7 @@ def test_replies_that_name_no_label_end_as_recorded_failures(
     lost = (questions.triplets == silenced).any(axis=1)
     assert 10 < lost.sum() < 100
     assert (collected.n_answered, collected.n_failed, collected.n_open) == (200 - lost.sum(), lost.sum(), 0)
-    with sqlite3.connect(tmp_path / "j.sqlite") as journal:
+    with closing(sqlite3.connect(tmp_path / "j.sqlite")) as journal:
         failures = journal.execute("SELECT question, reason, attempts, text FROM failures").fetchall()
         answers = dict(journal.execute("SELECT question, choice FROM answers").fetchall())
     assert sorted(row[0] for row in failures) == np.flatnonzero(lost).tolist()
@@ -130,7 +131,7 @@ def test_an_untrained_model_is_never_helped_to_an_answer(transformers_serve, unt
     judge = ChatJudge(str(untrained_llama), transformers_serve, **settings)
     collected = Collector(questions, judge, tmp_path / "j.sqlite").run_sync()
     assert collected.n_answered + collected.n_failed == 40 and collected.n_open == 0
-    with sqlite3.connect(tmp_path / "j.sqlite") as journal:
+    with closing(sqlite3.connect(tmp_path / "j.sqlite")) as journal:
         answers = journal.execute("SELECT choice, attempts, text FROM answers").fetchall()
         failures = journal.execute("SELECT attempts, text FROM failures").fetchall()
     assert failures and {row[0] for row in failures} == {2}

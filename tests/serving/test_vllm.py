@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sqlite3
+from contextlib import closing
 from itertools import permutations
 
 import numpy as np
@@ -181,7 +182,7 @@ def test_dispatch_by_prefix_reuses_more_of_the_prompts_than_random_order(vllm, c
         collected = Collector(questions, judge, journal, dispatch=dispatch).run_sync()
         assert (collected.n_answered, collected.n_failed) == (220, 0)
         shares[dispatch] = collected.cached_tokens / collected.prompt_tokens
-        with sqlite3.connect(journal) as rows:
+        with closing(sqlite3.connect(journal)) as rows:
             choices[dispatch] = [row[0] for row in rows.execute("SELECT choice FROM answers ORDER BY question")]
         print(f"\n{dispatch}: {shares[dispatch]:.1%} of {collected.prompt_tokens:,} prompt tokens cached.", end="")
     print(f"\nsame choice in {np.mean(np.equal(*choices.values())):.1%} of the questions.")

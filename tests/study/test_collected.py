@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -156,7 +157,7 @@ def test_a_killed_study_loses_nothing_and_asks_nothing_twice(project, servers, t
 
     def answered():
         try:
-            with sqlite3.connect(f"{journal.resolve().as_uri()}?mode=rw", uri=True) as opened:
+            with closing(sqlite3.connect(f"{journal.resolve().as_uri()}?mode=rw", uri=True)) as opened:
                 return opened.execute("SELECT count(*) FROM answers").fetchone()[0]
         except sqlite3.OperationalError:
             return 0
