@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -181,6 +182,12 @@ def test_a_start_that_was_cut_off_is_started_again(path, questions, judge_facts)
         assert len(journal.questions()) == 200
 
 
+def open_files(path):
+    """How often this process has a file open; none where the system does not say."""
+    places = Path("/proc/self/fd")
+    return sum(place.exists() and place.samefile(path) for place in places.iterdir()) if places.is_dir() else 0
+
+
 def test_files_that_are_no_journal_are_refused(tmp_path, questions, judge_facts):
     with pytest.raises(InputError, match="there is no such file"):
         Journal.open(tmp_path / "none.sqlite")
@@ -190,10 +197,11 @@ def test_files_that_are_no_journal_are_refused(tmp_path, questions, judge_facts)
     with closing(sqlite3.connect(foreign)) as connection:
         connection.execute("CREATE TABLE notes (text)")
     for file in (text, foreign):
-        with pytest.raises(InputError, match="is no affectome journal"):
+        with pytest.raises(InputError, match="is no affectome journal") as resumed:
             Journal.resume(file, questions, judge_facts)
-        with pytest.raises(InputError, match="is no affectome journal"):
+        with pytest.raises(InputError, match="is no affectome journal") as opened:
             Journal.open(file)
+        assert open_files(file) == 0, (resumed, opened)  # while the faults are kept, and with them what they came from
 
 
 def test_a_torn_journal_says_so(path, journal, make_reply):

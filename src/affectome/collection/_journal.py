@@ -9,7 +9,7 @@ import sqlite3
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -95,7 +95,7 @@ class Journal:
         self.connection = connection
         self._origins: dict[tuple[str, str], int] = {}
         self._run: int | None = None
-        self._lock: Any = None
+        self._opened = ExitStack()
         self.facts: dict[str, Any] = {}
 
     # -- opening ------------------------------------------------------------------------------------------------------
@@ -194,24 +194,20 @@ class Journal:
     def _connected(
         cls, path: Path, *, write: bool, max_mb: float | None, journal_mode: str | None, new: bool = False
     ) -> Journal:
-        lock = None
-        if write:
-            lock = held_lock(
-                path.with_name(path.name + ".lock"),
-                source=path,
-                busy="is being written by another process",
-                remedy="wait for it or stop it",
-            )
-            lock.__enter__()
-        try:
-            journal = cls(path, connect(path, write=write))
-            journal._lock = lock
+        with ExitStack() as opened:
+            if write:
+                opened.enter_context(
+                    held_lock(
+                        path.with_name(path.name + ".lock"),
+                        source=path,
+                        busy="is being written by another process",
+                        remedy="wait for it or stop it",
+                    )
+                )
+            journal = cls(path, opened.enter_context(closing(connect(path, write=write))))
             with journal.saying("cannot be opened"):
                 journal._prepare(write, max_mb, journal_mode, new)
-        except BaseException:
-            if lock is not None:
-                lock.__exit__(None, None, None)
-            raise
+            journal._opened = opened.pop_all()
         return journal
 
     def _prepare(self, write: bool, max_mb: float | None, journal_mode: str | None, new: bool) -> None:
@@ -248,10 +244,7 @@ class Journal:
 
     def close(self) -> None:
         """Close the file and let others write."""
-        self.connection.close()
-        if self._lock is not None:
-            self._lock.__exit__(None, None, None)
-            self._lock = None
+        self._opened.close()
 
     def __enter__(self) -> Journal:
         return self
